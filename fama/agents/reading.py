@@ -15,7 +15,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fama.dialogue.language import clauses, sentences, words
+from fama.dialogue.language import clauses, name_words, sentences, words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import user_turns
 from fama.episodes.state import SentenceReading, TurnReading, UserAct, VisibleState
@@ -118,7 +118,7 @@ def changes_of(state: VisibleState) -> tuple[ToolTexts, ...]:
 
 
 def _plain(name: str) -> str:
-    return " ".join(words(name.replace("_", " ")))
+    return " ".join(name_words(name))
 
 
 def _clauses(sentence: str) -> list[str]:

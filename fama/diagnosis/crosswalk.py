@@ -4,22 +4,39 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fama.config import read_yaml
 from fama.episodes.records import Blame, Failure, Record
 from fama.errors import BadInput
 
 DEFAULT_PATH = Path(__file__).with_name("crosswalk.yaml")
+#: The number that some label sets put in front of their words: ``FM-1.3 Step Repetition``.
+_NUMBER = re.compile(r"^\s*(?:fm-?)?\d+(?:\.\d+)*\.?\s*")
+_WORDS = re.compile(r"(?:[^\W_]|')+")
 
 
 class Vocabulary(Record):
-    """One foreign label set: each label's categories here, and who is to blame where the label says it."""
+    """One foreign label set: each label's categories here, and who is to blame where the label says it.
+
+    Labels are compared by their words; case, marks, and a number in front of words do not count.
+    """
 
     source: str = ""
     labels: dict[str, tuple[str, ...]] = Field(min_length=1)
     blame: dict[str, Blame] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        known: dict[str, str] = {}
+        for label, codes in self.labels.items():
+            if codes != self.labels[first := known.setdefault(_plain(label), label)]:
+                raise ValueError(f"labels {first!r} and {label!r} read alike; give each words of its own")
+        if lost := [label for label in self.blame if _plain(label) not in known]:
+            raise ValueError(f"blame {lost[0]!r} is none of the labels")
+        return self
 
 
 class Crosswalk(Record):
@@ -80,7 +97,9 @@ def _load(path: str) -> Crosswalk:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "(top)"
-        raise BadInput(f"{path}: {place}: {first['msg']}; see {DEFAULT_PATH.name} for the form") from None
+        raise BadInput(
+            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}; see {DEFAULT_PATH.name} for the form"
+        ) from None
 
 
 def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[str, ...]:
@@ -95,6 +114,6 @@ def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[
 
 
 def _plain(label: str) -> str:
-    """Return lower case words without the number that some label sets put in front: ``FM-1.3 Step Repetition``."""
-    words = re.findall(r"[a-z']+", re.sub(r"^\s*(?:fm-?)?\d+(?:\.\d+)*\.?\s*", "", label.casefold()))
-    return " ".join(words)
+    """Return lower case words and digits, without the number in front of words."""
+    text = label.casefold()
+    return " ".join(_WORDS.findall(_NUMBER.sub("", text)) or _WORDS.findall(text))

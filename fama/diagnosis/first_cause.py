@@ -7,7 +7,7 @@ from typing import Any
 from fama.diagnosis.trace import Trace
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves
-from fama.dialogue.language import meaning, meanings, words
+from fama.dialogue.language import meaning, meanings, name_words
 from fama.dialogue.requests import turns_down
 from fama.dialogue.sources import Sources
 from fama.dialogue.turns import spoken
@@ -22,6 +22,8 @@ _COMMITS = re.compile(
 )
 #: A sum of money, or a number that is said to be one.
 _AMOUNT = re.compile(r"(?:[$€£]\s?|\bUSD\s)(\d[\d,]*(?:\.\d+)?)")
+#: As in ``12,50``; three digits are thousands.
+_DECIMAL_COMMA = re.compile(r",(?=\d{1,2}$)")
 _TELLING = 10
 _WORD = re.compile(r"#?[\w-]+")
 _LOOKS = re.compile(r"\b(which|provide|what is|could you (please )?(share|give|tell|let))\b", re.IGNORECASE)
@@ -97,7 +99,7 @@ def answered_at(trace: Trace, value: str) -> int | None:
         for path, _, leaf in call.leaves:
             if str(leaf) != value:
                 continue
-            field = frozenset(meaning(word) for word in words(path.split(".")[-1])) - {"id"}
+            field = frozenset(meaning(word) for word in name_words(path.split(".")[-1])) - {"id"}
             for step in range(len(trace.episode.messages) - 1, call.result_step or call.step, -1):
                 message = trace.episode.messages[step]
                 if message.role == "user" and field & meanings(spoken(message)):
@@ -109,7 +111,7 @@ def computed_at(trace: Trace) -> tuple[int, str] | None:
     """Return the first number that the agent told and no output, user or rule had, and where it was computed."""
     for step in trace.spoken_steps:
         for match in _AMOUNT.finditer(spoken(trace.episode.messages[step])):
-            number = match[1].replace(",", "")
+            number = _DECIMAL_COMMA.sub(".", match[1]).replace(",", "")
             value = float(number)
             if value >= _TELLING and not trace.sources.supported(int(value) if value.is_integer() else value, step):
                 return step, match[0]
@@ -163,7 +165,8 @@ def _only_asks(text: str) -> bool:
 def _object_of(call: Call) -> tuple[str, Any]:
     """Return the first argument of a change that names its object, and the value; ("", None) where there is none."""
     for path, _, value in leaves(call.arguments):
-        if path.endswith("id") and "user" not in path and "payment" not in path and _is_telling(value):
+        names = path.lower()
+        if names.endswith("id") and "user" not in names and "payment" not in names and _is_telling(value):
             return path, value
     return "", None
 
@@ -184,5 +187,5 @@ def _holds(arguments: str, value: Any) -> bool:
 
 @lru_cache(maxsize=256)
 def _verbs(name: str) -> re.Pattern[str]:
-    first = next(iter(words(name)), name)
+    first = next(iter(name_words(name)), name)
     return re.compile(rf"\b({_SAID.get(first, re.escape(first[:5]))})\w*", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """Merging findings into one label: primary categories, the first decisive step, blame, confidence."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -13,6 +14,7 @@ from fama.diagnosis.judging import JudgeForm, ask_json
 from fama.diagnosis.rendering import render_findings
 from fama.diagnosis.taxonomy import Taxonomy, matches
 from fama.diagnosis.trace import Trace
+from fama.dialogue.calls import Call
 from fama.dialogue.turns import shorten
 from fama.episodes.records import UNEXPLAINED, Blame, Evidence, Failure, LedgerRow
 from fama.models.base import ChatModel
@@ -66,6 +68,9 @@ NAMED, PRIMARY_SHARE, MAX_PRIMARY = 0.4, 0.97, 2
 #: Sources that are about one call, whose mistake a later success makes good.
 _OF_CALL = ("invented:argument", "invented:lookup", "invented:blocked", "tool:*", "retry:*", "policy:turned_down")
 
+#: Characters of a call that every quote of one has, however it is cut.
+_HEAD = 80
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -99,23 +104,24 @@ def rests_on(label: Failure) -> str:
 
 def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """Return the findings without those that the agent repaired: the call failed, and the same tool worked later."""
-    kept = []
-    for item in evidence:
-        call = next((c for c in trace.calls if c.step == item.step), None)
-        if (
-            matches(item.source, _OF_CALL)
-            and call is not None
-            and call.failed
-            and _repaired(trace, item, call.name, call.order)
-        ):
-            continue
-        kept.append(item)
-    return tuple(kept)
+    return tuple(item for item in evidence if not (matches(item.source, _OF_CALL) and _is_repaired(trace, item)))
 
 
-def _repaired(trace: Trace, item: Evidence, name: str, order: int) -> bool:
-    later = [c for c in trace.calls if c.order > order and not c.failed]
-    return any(c.name == name or (item.source == "tool:unknown" and trace.roles.writes(c.name)) for c in later)
+def _is_repaired(trace: Trace, item: Evidence) -> bool:
+    found = _calls_of(trace, item)
+    return bool(found) and all(call.failed and _worked_later(trace, item, call) for call in found)
+
+
+def _calls_of(trace: Trace, item: Evidence) -> list[Call]:
+    """Return the calls that a finding is about: of several in its message, those that its quote names, or opens."""
+    found = [call for call in trace.calls if call.step == item.step]
+    named = [c for c in found if re.search(rf"(?<![\w.-]){re.escape(c.name)}[(:]", item.quote)] or found
+    return [call for call in named if call.quote(_HEAD).rstrip("…") in item.quote] or named
+
+
+def _worked_later(trace: Trace, item: Evidence, call: Call) -> bool:
+    later = [c for c in trace.calls if c.order > call.order and not c.failed]
+    return any(c.name == call.name or (item.source == "tool:unknown" and trace.roles.writes(c.name)) for c in later)
 
 
 def by_rule(trace: Trace, evidence: Sequence[Evidence], taxonomy: Taxonomy) -> Merged:

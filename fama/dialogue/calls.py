@@ -65,6 +65,8 @@ _SENTENCE = 120
 _BAD_STATUS = frozenset({"error", "busy"})
 #: Such a status is the call's where the object holds nothing else; beside other fields it is a record's.
 _FAILED_STATUS = frozenset({"failed", "failure"})
+#: Fields that tell an error, in lower case and without underscores.
+_ERROR_KEYS = frozenset({"error", "errors", "iserror", "errormessage"})
 #: Values of an error field that say that there is none.
 _NO_ERROR = frozenset({"", "0", "false", "n/a", "nil", "no", "no error", "no errors", "none", "null", "ok", "success"})
 #: Where a reply that holds words only gives its HTTP status.
@@ -151,10 +153,12 @@ def is_passing(error: str) -> bool:
 
 
 def is_error(result: str) -> bool:
-    """Return whether a tool's result reads as an error, in plain text or as a field of a JSON object."""
+    """Return whether a tool's result reads as an error, in plain text, as a field of an object or of a list's first."""
     value = data_of(result)
     if isinstance(value, dict):
         return _is_error_object(value)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return _is_error_text(result) and _is_error_object(value[0])
     return _is_error_text(result)
 
 
@@ -169,7 +173,7 @@ def _is_error_object(value: dict[str, Any]) -> bool:
     refused = any(str(value.get(key)).lower() in ("false", "0") for key in ("ok", "success")) or status is False
     if value.keys() <= _WORDS | {"status"}:
         refused = refused or str(status).lower() in _FAILED_STATUS
-    told = any(not _says_no_error(value.get(key)) for key in ("error", "errors", "isError", "is_error"))
+    told = any(key.lower().replace("_", "") in _ERROR_KEYS and not _says_no_error(value[key]) for key in value)
     return told or refused or str(status or "").lower() in _BAD_STATUS
 
 

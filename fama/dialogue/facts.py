@@ -7,8 +7,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fama.episodes.foreign.logged_calls import literal
 from fama.episodes.state import VisibleState
-from fama.text.json_numbers import not_deep
+from fama.text.json_numbers import TooDeep, not_deep
 
 # The lookbehind keeps the search linear: a run of a million letters is tried from its start only.
 EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -120,14 +121,16 @@ def ids_in(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def data_of(text: str | None) -> Any:
-    """Return the JSON value of a tool's output, None for plain text. Shared: not to be changed."""
+    """Return the value of a tool's output, JSON or a Python literal, None for plain text. Shared: not to be changed."""
     stripped = (text or "").strip()
     if not stripped or stripped[0] not in "[{":
         return None
     try:
         return not_deep(json.loads(stripped))
-    except (ValueError, RecursionError):
+    except TooDeep:
         return None
+    except (ValueError, RecursionError):
+        return literal(stripped)
 
 
 class Leaf(NamedTuple):

@@ -2,7 +2,7 @@
 
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import normal_token
-from fama.dialogue.language import words
+from fama.dialogue.language import name_words
 from fama.dialogue.policy import asks_identity
 from fama.dialogue.tools import ToolView, views
 from fama.dialogue.values import is_id, record_of
@@ -17,7 +17,7 @@ def identity_tools(state: VisibleState) -> tuple[ToolView, ...]:
     if verifying := tuple(tool for tool in reads if tool.verifies):
         return verifying
     return tuple(
-        tool for tool in reads if tool.required and "id" in words(tool.name) and not any(map(is_id, tool.required))
+        tool for tool in reads if tool.required and "id" in name_words(tool.name) and not any(map(is_id, tool.required))
     )
 
 
@@ -34,7 +34,7 @@ def foreign_record(state: VisibleState, made: tuple[Call, ...]) -> str:
     shown = record_of(made[-1]) if made else {}
     for name in dict.fromkeys(name for name, _ in verified):
         if shown.get(name) is not None and (name, normal_token(str(shown[name]))) not in verified:
-            return " ".join(words(name)[:-1])
+            return " ".join(name_words(name)[:-1])
     return ""
 
 

@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+#: Where a word of a name in ``camelCase`` begins, behind an acronym, too (``HTTPGet``).
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+|;\s+")
 _CLAUSE = re.compile(r"\b(?:and then|and also|and|also|then|plus|but|as well as|oh)\b|[,;:]", re.IGNORECASE)
 
@@ -118,6 +120,11 @@ def words_at_end(text: str, count: int) -> list[str]:
         if len(found) >= count or len(pieces) <= taken:
             return found[-count:]
         taken *= 4
+
+
+def name_words(name: str) -> list[str]:
+    """Return lower-case words of a name of a tool, parameter or field, ``camelCase`` taken apart, too."""
+    return words(_HUMP.sub(" ", name))
 
 
 def phrases_to_verbs(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import EMAIL, data_of
-from fama.dialogue.language import STOP, clauses, every_verb, stem, without_negated, words
+from fama.dialogue.language import STOP, clauses, every_verb, name_words, stem, without_negated, words
 from fama.dialogue.requests import Want, needs_of, serves_record, wants
 from fama.dialogue.tools import views
 from fama.dialogue.turns import last_correction, user_turns
@@ -193,7 +193,8 @@ def listed_rows(parameter: str, made: tuple[Call, ...]) -> list[RecordRow]:
 
 def new_field(parameter: str) -> str:
     """Return the field that holds the values of a new object's parameter: ``thing_id`` for ``new_thing_id``."""
-    return "_".join(words(parameter)[1:])
+    first, *rest = name_words(parameter)[1:] or [""]
+    return "_".join([first, *rest]) if "_" in parameter else first + "".join(map(str.capitalize, rest))
 
 
 def choice_rows(want: Want, call: Call, state: VisibleState) -> list[RecordRow]:

@@ -13,6 +13,7 @@ from fama.dialogue.language import (
     every_verb,
     meaning,
     meanings,
+    name_words,
     one_slip,
     verb_meanings,
     without_negated,
@@ -105,7 +106,7 @@ def verb_of(tool: ToolView) -> str:
 
 @lru_cache(maxsize=1_000)
 def _verb(name: str) -> str:
-    first = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
+    first = name_words(name)
     return meaning(first[0]) if first else ""
 
 
@@ -159,7 +160,7 @@ def _changes(tools: tuple[ToolView, ...]) -> tuple[ToolView, ...]:
 def _own_names(tool: ToolView, changes: tuple[ToolView, ...]) -> frozenset[str]:
     """Return the object, parameters and values that only one change has."""
     named = tool.choices | frozenset(
-        meaning(word) for name in tool.parameters if not is_id(name) for word in words(name)
+        meaning(word) for name in tool.parameters if not is_id(name) for word in name_words(name)
     )
     return own_objects(tool, changes) | (named - _shared(changes, tool))
 
@@ -335,7 +336,7 @@ def open_question(state: VisibleState) -> str:
 
 def needs_of(want: Want) -> tuple[str, ...]:
     """Return parameters that name the objects of a change."""
-    return tuple(name for name in want.tool.required if words(name)[-1:] == ["id"])
+    return tuple(name for name in want.tool.required if name_words(name)[-1:] == ["id"])
 
 
 def serves_record(tool: ToolView, want: Want) -> bool:

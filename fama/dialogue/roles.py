@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fama.config import read_yaml
-from fama.dialogue.language import words
+from fama.dialogue.language import name_words, words
 from fama.episodes.records import ROLE_KEY, ToolRole, ToolSpec
 from fama.errors import BadInput
 from fama.memo import by_identity
@@ -173,7 +173,7 @@ def role_by_name(name: str, description: str = "") -> ToolRole:
 
     A tool whose verb is unknown counts as one that changes data.
     """
-    own = words(re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
+    own = name_words(name)
     if own in _SIGN_INS:
         return "identify"
     if len(own) > 1 and own[0] in _NOUNS and own[-1] in READ_VERBS:

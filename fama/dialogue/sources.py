@@ -10,17 +10,26 @@ from fama.dialogue.facts import MONTHS, normal_text
 from fama.episodes.records import Message, ToolSpec
 
 SourceKind = Literal["user", "tool", "system", "agent"]
-_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
+_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+#: A date with the year at the end: nobody can tell whether the month or the day comes first.
+_DATE_BACKWARDS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
 _RUN = re.compile(r"[a-z0-9]+")
 _MONTH = f"({'|'.join(MONTHS)})"
 _MONTH_DAY = re.compile(rf"\b{_MONTH}[a-z]*\.? ([0-9]{{1,2}})\b")
 _DAY_MONTH = re.compile(rf"\b([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}")
 _NUMBERS = re.compile(r"\b([0-9]{1,3})[/.-](?=([0-9]{1,3})\b)")
+_DATE_LENGTH = len("2024-05-27")
+_CHINESE = re.compile(r"([0-9]{1,2}) ?月 ?([0-9]{1,2}) ?[日号號]")
 _ORDINAL = re.compile(r"\b([0-9]{1,2})(?:st|nd|rd|th)\b")
 _RELATIVE = re.compile(
     r"today|tomorrow|yesterday|tonight|next|following|(mon|tues|wednes|thurs|fri|satur|sun)day|"
     r"days? (later|before|after)"
 )
+_AMOUNT = re.compile(r"[$€£¥]? ?(\d+(?:\.\d+)?)")
+#: A telephone, card or account number, which people write in groups.
+_GROUPED = re.compile(r"\+?[a-z]{0,2}[\d\s()./-]+")
+_GROUP_DIGITS = 7
+_BETWEEN_GROUPS = r"[\s()./-]{0,2}"
 #: Later than every message.
 _NEVER = float("inf")
 _ANY_MONTH = ""
@@ -35,10 +44,14 @@ class Seen(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """A form in which a value may stand in a text; of a telephone number its ten digits, however they are set."""
+    """A form in which a value may stand in a text.
+
+    Of a ``telephone`` number it is its ten digits, however they are set; of a ``grouped`` one all letters and digits.
+    """
 
     text: str
     telephone: bool = False
+    grouped: bool = False
 
 
 class Sources:
@@ -82,18 +95,21 @@ class Sources:
             self._given[forms] = min(map(self._first_given, forms), default=_NEVER)
         if self._given[forms] < before:
             return True
-        date = _DATE.fullmatch(str(value).strip()[:10])
-        return date is not None and self._worded(int(date[2]), int(date[3])) < before
+        return any(self._worded(month, day) < before for _, month, day in _dates_of(str(value)))
 
     def _holding(self, form: _Form) -> Iterator[int]:
         """Yield the texts that hold a form, oldest first.
 
-        Its runs of letters and digits stand whole in one that does; of a telephone number, the last digits end a run.
+        Its runs of letters and digits stand whole in one that does; of a telephone number, the last digits end a run,
+        of one in groups, the first group is a run.
         """
-        words = [] if form.telephone else _RUN.findall(form.text)
+        words = [] if form.telephone or form.grouped else _RUN.findall(form.text)
         places: Sequence[int] = range(len(self._texts))
         if form.telephone and form.text.isascii():
             places = self._with_end.get(form.text[6:], [])
+        elif form.grouped and form.text.isascii():
+            starts = (self._with_word.get(form.text[:end], ()) for end in range(1, len(form.text) + 1))
+            places = sorted({place for start in starts for place in start})
         elif words:
             places = min((self._with_word.get(word, []) for word in words), key=len)
         return (place for place in places if _holds(self._texts[place][1], form))
@@ -125,14 +141,27 @@ class Sources:
 
 
 def _dates_in_words(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the month and the day of each date that is not written as year, month, day."""
+    """Yield the month and the day of each date that is not written as year, month, day; both ways where it is open."""
     yield from ((found[1], found[2]) for found in _MONTH_DAY.finditer(text))
     yield from ((found[2], found[1]) for found in _DAY_MONTH.finditer(text))
     yield from ((_ANY_MONTH, found[1]) for found in _ORDINAL.finditer(text))
+    pairs = [(int(found[1]), int(found[2])) for found in _CHINESE.finditer(text)]
+    pairs += [(int(found[2]), int(found[1])) for found in _DATE_BACKWARDS.finditer(text)]
+    yield from ((MONTHS[month - 1], str(day)) for month, day in pairs if 1 <= month <= len(MONTHS))
     for found in _NUMBERS.finditer(text):
         month, day = (number[1:] if len(number) > 1 and number[0] == "0" else number for number in found.groups())
         if month.isdecimal() and 1 <= int(month) <= len(MONTHS) and month[0] != "0":
             yield MONTHS[int(month) - 1], day
+
+
+def _dates_of(text: str) -> Iterator[tuple[int, int, int]]:
+    """Yield year, month and day of a value that is a date or opens with one; of 05/06/2024 both readings."""
+    text = text.strip()
+    if found := _DATE.match(text):
+        yield int(found[1]), int(found[2]), int(found[3])
+    elif found := _DATE_BACKWARDS.match(text):
+        one, other, year = map(int, found.groups())
+        yield from ((year, month, day) for month, day in ((one, other), (other, one)) if month <= len(MONTHS))
 
 
 def _forms(value: Any) -> tuple[_Form, ...]:
@@ -145,13 +174,25 @@ def _forms(value: Any) -> tuple[_Form, ...]:
         texts = (str(int(value)), f"{value:.2f}") if whole else (f"{value:.2f}", f"{Decimal(repr(value)):f}")
         return tuple(map(_Form, texts))
     text = normal_text(str(value))
-    digits = re.sub(r"\D", "", text)
     forms = [_Form(text)] if text else []
-    if len(digits) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):
-        forms.append(_Form(digits, telephone=True))
+    if len(text) <= _DATE_LENGTH:
+        forms += [_Form(f"{year:04d}-{month:02d}-{day:02d}") for year, month, day in _dates_of(text)]
+    if (amount := _AMOUNT.fullmatch(text)) and not text.isdecimal():
+        forms += _forms(float(amount[1]))
+    return tuple(dict.fromkeys([*forms, *_number_forms(text)]))
+
+
+def _number_forms(text: str) -> Iterator[_Form]:
+    """Yield the forms of a number that is a name: of a telephone, a card, an account, an object."""
+    digits = re.sub(r"\D", "", text)
+    national = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
+    if len(national) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):
+        yield _Form(national, telephone=True)
+    if len(digits) >= _GROUP_DIGITS and len(digits) != 10 and _GROUPED.fullmatch(text) and not any(_dates_of(text)):
+        yield _Form(re.sub(r"[\W_]", "", text), grouped=True)
     if re.fullmatch(r"[a-z]{1,5}[-_ ]?\d{3,}", text):  # an identifier whose prefix people leave out
-        forms += [_Form(digits), _Form(re.sub(r"\W", "", text))]
-    return tuple(forms)
+        yield _Form(digits)
+        yield _Form(re.sub(r"\W", "", text))
 
 
 @lru_cache(maxsize=4096)
@@ -159,8 +200,10 @@ def _pattern(form: _Form) -> re.Pattern[str]:
     body = re.escape(form.text)
     if form.telephone:
         body = f"{form.text[:3]}.{{0,2}}{form.text[3:6]}.?{form.text[6:]}"
+    if form.grouped:
+        body = _BETWEEN_GROUPS.join(form.text)
     return re.compile(rf"(?<![a-z0-9]){body}(?![a-z0-9])")
 
 
 def _holds(text: str, form: _Form) -> bool:
-    return (form.telephone or form.text in text) and bool(_pattern(form).search(text))
+    return (form.telephone or form.grouped or form.text in text) and bool(_pattern(form).search(text))

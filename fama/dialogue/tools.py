@@ -1,11 +1,10 @@
 """Tools as helpers see them: role, parameters, and the meanings of their names and descriptions."""
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-from fama.dialogue.language import meaning, meanings, sentences
+from fama.dialogue.language import meaning, meanings, name_words, sentences
 from fama.dialogue.roles import role_of, roles_of
 from fama.episodes.records import ToolRole, ToolSpec
 from fama.episodes.state import VisibleState
@@ -65,7 +64,7 @@ def view(spec: ToolSpec, role: ToolRole | None = None) -> ToolView:
     schema = spec.schema_dict()
     properties = _of_type(schema.get("properties"), dict)
     required = _of_type(schema.get("required"), list)
-    name_stems = meanings(re.sub(r"([a-z])([A-Z])", r"\1 \2", spec.name).replace("_", " "))
+    name_stems = meanings(" ".join(name_words(spec.name)))
     return ToolView(
         name=spec.name,
         role=role or role_of(spec),

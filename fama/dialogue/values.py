@@ -7,7 +7,7 @@ from typing import Any
 
 from fama.dialogue.calls import Call, calls
 from fama.dialogue.facts import EMAIL, ids_in, leaves, normal_token
-from fama.dialogue.language import STOP, stem, words, words_at_end
+from fama.dialogue.language import STOP, name_words, stem, words, words_at_end
 from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_text, user_turns
 from fama.episodes.state import VisibleState
@@ -29,25 +29,25 @@ class Found:
 @lru_cache(maxsize=4_000)
 def is_id(parameter: str) -> bool:
     """Return whether a parameter names one object: its last word is ``id`` or the like."""
-    parts = words(parameter)
+    parts = name_words(parameter)
     return bool(parts) and parts[-1] in _ID_ENDINGS
 
 
 def is_new(parameter: str) -> bool:
     """Return whether a parameter asks for another object than the present one (``new_thing_id``)."""
-    return bool({"new", "target", "to"} & set(words(parameter)[:1]))
+    return bool({"new", "target", "to"} & set(name_words(parameter)[:1]))
 
 
 def thing_of(parameter: str) -> str:
     """Return what a parameter is called to the user: ``user`` for ``user_id``."""
-    named = words(parameter)
+    named = name_words(parameter)
     return " ".join(named[:-1] if len(named) > 1 and is_id(parameter) else named)
 
 
 def roots_of(parameter: str) -> frozenset[str]:
     """Return stems of a parameter's own words: no ``id``, no stop words; all words when nothing else is left."""
-    own = frozenset(stem(word) for word in words(parameter) if word not in _ID_ENDINGS and word not in STOP)
-    return own or frozenset(stem(word) for word in words(parameter))
+    own = frozenset(stem(word) for word in name_words(parameter) if word not in _ID_ENDINGS and word not in STOP)
+    return own or frozenset(stem(word) for word in name_words(parameter))
 
 
 def shape(value: str) -> str:
@@ -61,7 +61,7 @@ def of_tools(parameter: str, made: tuple[Call, ...]) -> list[str]:
     A field of the same name counts, the ``id`` field or the bare strings of a list named after the
     object (``things`` for ``thing_id``), and the plain text of a tool named after the parameter.
     """
-    parts = words(parameter)
+    parts = name_words(parameter)
     base = stem(parts[-2]) if is_id(parameter) and len(parts) > 1 else ""
     values: list[str] = []
     for call in reversed(made):
@@ -84,7 +84,7 @@ def _under(value: Any, base: str, depth: int = 0) -> list[str]:
         return found
     if isinstance(value, dict):
         for key, inner in value.items():
-            parts = words(str(key))
+            parts = name_words(str(key))
             if parts and stem(parts[-1]) == base:
                 for item in inner if isinstance(inner, list) else [inner]:
                     if isinstance(item, str) and ids_in(item) == (item,):

@@ -1,10 +1,13 @@
 """Playing a logged episode again: does an adapter give the reward that its benchmark gave?"""
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fama.dialogue.calls import PairedCall, pair_calls
 from fama.envs.base import Action, Benchmark, Environment, UserModel
 from fama.episodes.foreign.fields import REWARD_TOLERANCE
-from fama.episodes.records import Episode, LedgerRow
+from fama.episodes.records import Episode, LedgerRow, Message
 from fama.errors import ModelError
 from fama.models.base import ChatReply, ChatRequest
 
@@ -74,6 +77,9 @@ async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
 async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environment, str]:
     """Return the environment after an episode's actions, and the first answer that differed; empty if none.
 
+    Several calls in one message are carried out one after the other. What the environment itself begins with, such as a
+    greeting, is not said again.
+
     Raises:
         BadInput: the benchmark has no such task.
         BoundaryError: the environment failed.
@@ -81,21 +87,40 @@ async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environmen
     environment = benchmark.environment(episode.domain, episode.task_id, UserModel(LoggedUser(episode)))
     observation = await environment.reset(0)
     difference = ""
-    messages = episode.messages
-    for index, message in enumerate(messages):
-        if message.role != "assistant" or observation.done:
+    start = _opening(episode.messages, observation.before)
+    for index, action, result_step in _actions(episode):
+        if index < start:
             continue
-        if index == len(messages) - 1 and episode.outcome.reason in NOT_CARRIED_OUT:
+        if observation.done:
             break
-        if message.tool_calls:
-            call = message.tool_calls[0].function
-            action = Action(tool=call.name, arguments=call.parsed())
-        else:
-            action = Action(tool=None, text=message.content or "")
-        if action.tool is None and not any(m.role == "user" for m in messages[index + 1 :]):
+        if action.tool is None and not any(m.role == "user" for m in episode.messages[index + 1 :]):
             break  # the log was cut before the user answered
         observation = await environment.step(action)
-        said = messages[index + 1].content if index + 1 < len(messages) else None
-        if not difference and observation.role == "tool" and (observation.content or "") != (said or ""):
-            difference = f"message {index + 1}: the tool {action.tool} answers otherwise than in the log"
+        if difference or observation.role != "tool" or result_step is None:
+            continue
+        if (observation.content or "") != (episode.messages[result_step].content or ""):
+            difference = f"message {result_step}: the tool {action.tool} answers otherwise than in the log"
     return environment, difference
+
+
+def _opening(messages: Sequence[Message], before: Sequence[Message]) -> int:
+    """Return the index behind the messages that an environment begins with; 0 where the log lacks them."""
+    start = next((i for i, message in enumerate(messages) if message.role != "system"), 0)
+    logged = messages[start : start + len(before)]
+    alike = [(m.role, m.content or "") for m in logged] == [(m.role, m.content or "") for m in before]
+    return start + len(before) if alike else 0
+
+
+def _actions(episode: Episode) -> Iterator[tuple[int, Action, int | None]]:
+    """Yield what the agent did, with the index of its message and of the result; not what was never carried out."""
+    made: defaultdict[int, list[PairedCall]] = defaultdict(list)
+    for one in pair_calls(episode.messages):
+        made[one.step].append(one)
+    last = len(episode.messages) - (episode.outcome.reason in NOT_CARRIED_OUT)
+    for index, message in enumerate(episode.messages[:last]):
+        if message.role != "assistant":
+            continue
+        for _, call, result_step in made[index]:
+            yield index, Action(tool=call.function.name, arguments=call.function.parsed()), result_step
+        if not made[index]:
+            yield index, Action(tool=None, text=message.content or ""), None

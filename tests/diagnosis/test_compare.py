@@ -40,11 +40,22 @@ from fama.episodes.records import FunctionCall, GoldAction, Message, ToolCall
         (10**40, 10**40 + 1, False),
         (float("inf"), float("inf"), True),
         (1e300, 1e300, True),
+        ("कि", "की", False),
+        ("Zürich", "Zu\u0308rich", True),
+        ("ＡＢ１", "ab1", True),
+        ("***", "*", False),
+        ("👍", "👎", False),
+        ("None", "none.", True),
     ],
 )
 def test_values(gold: Any, actual: Any, equal: bool) -> None:
     assert (argument_differences({"x": gold}, {"x": actual}) == []) is equal
     assert (argument_differences({"x": [gold, "y"]}, {"x": ["y", actual]}) == []) is equal
+
+
+def test_null_is_as_good_as_left_out_and_a_word_for_it_is_not() -> None:
+    assert not argument_differences({"a": None, "b": 1}, {"b": 1})
+    assert argument_differences({"a": "none"}, {}) and argument_differences({"a": None}, {"a": 1})
 
 
 def test_arguments_that_nobody_can_read_are_not_compared() -> None:

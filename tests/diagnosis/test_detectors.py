@@ -1,10 +1,14 @@
 """Each detector on hand-worked episodes: what it finds, at which step, and when it keeps quiet."""
 
+import json
+
+import pytest
+
 from fama.diagnosis.detectors.action_differences import argument_differences
 from fama.diagnosis.detectors.base import DETECTORS, collect_findings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall
+from fama.episodes.records import Episode, Evidence, FunctionCall, Message, ToolCall, ToolSpec
 from tests.support.diagnosis_cases import ORDER, RETURN, agent, call, episode, gold, identified, tool, user
 
 
@@ -113,6 +117,27 @@ def test_a_change_done_over_is_credited() -> None:
     assert not [e for e in found(example, "gold") if e.source != "gold:untold"]
 
 
+def test_an_object_inside_the_arguments_is_known_by_its_id() -> None:
+    wrong, right = (call("change", "ok", order={"order_id": "W1", "size": size}) for size in "sm")
+    example = episode(identified(), wrong, right, actions=(gold("change", order={"order_id": "W1", "size": "m"}),))
+    assert not [
+        e for e in found(example.model_copy(update={"benchmark": "theirs"}), "gold") if e.source == "gold:extra"
+    ]
+
+
+@pytest.mark.parametrize("key", ["order_id", "orderId", "orderID"])
+def test_an_object_is_known_by_its_id_in_any_notation(key: str) -> None:
+    wrong, other, right = (
+        call("returnItem", "ok", **{key: order, "item": item})
+        for order, item in (("W1", "x"), ("W2", "y"), ("W1", "z"))
+    )
+    example = episode(
+        identified(), wrong, other, right, actions=(gold("returnItem", **{key: "W1", "item": "z"}),), benchmark="theirs"
+    )
+    sources = [(e.source, e.step) for e in found(example, "gold")]
+    assert sources == [("gold:extra", 7)]  # the first one was done over, the other object was nobody's wish
+
+
 def test_calls_answered_by_an_error_change_nothing() -> None:
     failed = call(RETURN, "Error: non-delivered order cannot be returned", order_id="#W100", item_ids=["4001"])
     example = episode(identified(), failed, actions=(gold(RETURN, order_id="#W100", item_ids=["4001"]),))
@@ -200,6 +225,22 @@ def test_unknown_tools_and_schema_violations() -> None:
         ("tool:schema", 10),
     ]
     assert "order_id is missing" in items[1].quote and "tip is no argument" in items[3].quote
+
+
+def test_what_a_schema_allows_is_no_violation() -> None:
+    schema = {
+        "properties": {
+            "count": {"type": "integer"},
+            "note": {"type": "string", "nullable": True},
+            "size": {"type": "string", "enum": ["s", None]},
+        },
+        "additionalProperties": {"type": "string"},
+    }
+    spec = ToolSpec(name="pick", description="", parameters=json.dumps(schema))
+    allowed = call("pick", "ok", count=5.0, note=None, size=None, color="red")
+    assert found(episode(user("hi"), allowed, tools=(spec,)), "tool") == []
+    wrong = [call("pick", "ok", count=5.5), call("pick", "ok", count=None), call("pick", "ok", size="m")]
+    assert [e.step for e in found(episode(user("hi"), *wrong, tools=(spec,)), "tool")] == [2, 4, 6]
 
 
 def test_the_third_identical_call_is_a_loop_even_in_a_cycle() -> None:

@@ -173,3 +173,13 @@ def test_what_the_instruction_has_and_no_turn_says_is_found() -> None:
     assert [item.step for item in found(told, "user:unsaid", "user")] == [3]
     other = example.model_copy(update={"instruction": "You live in Phoenix (85033)."})
     assert found(other, "user:unsaid", "user") == []
+
+
+def test_an_amount_with_a_decimal_comma_stands_in_the_output_that_has_it() -> None:
+    told = required(
+        user("How much have I?"),
+        call("get_user_details", {"balance": 12.5}, user_id="u1"),
+        agent("It is € 12,50."),
+        outputs=("750",),
+    )
+    assert found(told, "gold:computed") == []

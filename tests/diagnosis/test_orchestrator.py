@@ -6,7 +6,7 @@ from fama.diagnosis.analysts import Verdict, as_evidence
 from fama.diagnosis.orchestrator import WEIGHTS, blame_of, by_model, by_rule, credit, weight
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
-from fama.episodes.records import Evidence
+from fama.episodes.records import Evidence, Message
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
 from tests.support.diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
@@ -72,6 +72,32 @@ def test_recoveries_are_credited() -> None:
     assert credit(trace, (repaired, other)) == (other,)
     unrepaired = Trace.of(episode(user("x"), call("cancel_pending_order", "Error: order not found", order_id="#W1")))
     assert credit(unrepaired, (repaired,)) == (repaired,)
+
+
+def test_of_two_calls_in_one_message_a_finding_is_about_its_own() -> None:
+    wrong, right = call("cancel_order", "Error: order not found", order_id="W1"), call("get_order", "{}", order_id="W1")
+    both = Message(role="assistant", tool_calls=(*(wrong[0].tool_calls or ()), *(right[0].tool_calls or ())))
+    trace = Trace.of(episode(user("x"), [both, wrong[1], right[1]], call("cancel_order", "ok", order_id="W2")))
+    about_wrong = Evidence(source="invented:argument", category="CM", step=2, quote="cancel_order: order_id = 'W1'")
+    about_right = Evidence(
+        source="tool:schema", category="CM", step=2, quote='x is missing: get_order({"order_id": "W1"})'
+    )
+    assert credit(trace, (about_wrong, about_right)) == (about_right,)
+    swapped = both.model_copy(update={"tool_calls": (both.tool_calls or ())[::-1]})
+    turned = Trace.of(episode(user("x"), [swapped, right[1], wrong[1]], call("cancel_order", "ok", order_id="W2")))
+    assert credit(turned, (about_wrong, about_right)) == (about_right,)
+
+
+def test_of_two_calls_of_one_tool_the_quote_tells_which_failed() -> None:
+    one, two = call("pay", "ok", bill="B1"), call("pay", "Error: no such bill", bill="B2")
+    second = (two[0].tool_calls or ())[0].model_copy(update={"id": "second"})
+    both = Message(role="assistant", tool_calls=(*(one[0].tool_calls or ()), second))
+    answers = [one[1], two[1].model_copy(update={"tool_call_id": "second"})]
+    trace = Trace.of(episode(user("x"), [both, *answers], call("pay", "ok", bill="B3")))
+    given_up = Evidence(
+        source="retry:given_up", category="IFU", step=2, quote='pay({"bill": "B2"}) → Error: no such bill'
+    )
+    assert credit(trace, (given_up,)) == ()
 
 
 def test_blame() -> None:

@@ -191,6 +191,15 @@ def test_a_call_without_a_result_neither_failed_nor_succeeded() -> None:
         ("Request timed out", True, True),
         ("Timeout after 30 s", True, True),
         ("Session timeout set to 30 minutes", False, False),
+        ('[{"error": null, "order_id": "W1"}]', False, False),
+        ('[{"error": "no such order"}, {"id": 1}]', True, False),
+        ('["Error: no such order"]', True, False),
+        ('{"Error": "no such order"}', True, False),
+        ('{"errorMessage": "no such order", "order": 1}', True, False),
+        ('{"error_message": null, "order": 1}', False, False),
+        ("{'error': None, 'order': 1}", False, False),
+        ("{'success': False, 'message': 'no such order'}", True, False),
+        ("{'status': 'error', 'order': 1}", True, False),
     ],
 )
 def test_errors_and_passing_errors(result: str, failed: bool, busy: bool) -> None:

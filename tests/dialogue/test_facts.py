@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-from fama.dialogue.facts import IDENTIFIER, TOLD_VALUE, Leaf, ids_in, leaves, leaves_of, normal_text, normal_token
+from fama.dialogue.facts import (
+    IDENTIFIER,
+    TOLD_VALUE,
+    Leaf,
+    data_of,
+    ids_in,
+    leaves,
+    leaves_of,
+    normal_text,
+    normal_token,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +28,12 @@ def test_one_value_loses_its_formatting(token: str, normal: str) -> None:
 def test_a_text_keeps_its_digits() -> None:
     assert normal_text("  Order #W12:\n$1,234.50, 2.0 KG ") == "order w12: $1234.50, 2.0 kg"
     assert normal_text("1,23") == "1,23"
+
+
+def test_a_python_literal_is_data_and_code_is_text() -> None:
+    assert data_of("{'id': 1, 'paid': True, 'items': ['a', None]}") == {"id": 1, "paid": True, "items": ["a", None]}
+    assert data_of("{'id': open('x')}") is None and data_of("[see below] Hello") is None
+    assert data_of("[" * 300 + "]" * 300) is None
 
 
 def test_leaves_have_paths_keys_and_values() -> None:

@@ -25,7 +25,7 @@ from tests.support.note_states import LOANS, TOOLS, Chat, tool
 PLAUSIBLE = {
     "read": "preview_invoice validate_code estimate_shipping quote_price retrieve_orders compare_plans lookup_price "
     "verify_address check_drug_interactions is_eligible can_cancel_order recommend_products run.get_status "
-    "find_account_balance listAllTypes customer_orders_list describe_instance troubleshoot_device "
+    "find_account_balance listAllTypes HTTPGet DBQuery customer_orders_list describe_instance troubleshoot_device "
     "file_search file_read issue_search book_search place_lookup address_verify",
     "identify": "verify_caller authenticate identify_customer find_user_id_by_phone look_up_member_by_card verify_pin "
     "verifyIdentity find_patient_by_name login sign_in confirm_identity check_identity validate_otp",

@@ -16,10 +16,41 @@ from fama.episodes.records import Message
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(
-        st.sampled_from(["a1", "#A1.", "a1b", "é12", "12,000", "12.00", "+1 (555) 123-4567", "say a-1", ""]), max_size=6
+        st.sampled_from(
+            [
+                "a1",
+                "#A1.",
+                "a1b",
+                "é12",
+                "12,000",
+                "12.00",
+                "+1 (555) 123-4567",
+                "say a-1",
+                "",
+                "12 345-67",
+                "1234567",
+                "1 2",
+            ]
+        ),
+        max_size=6,
     ),
     st.sampled_from(
-        ["a1", "#A1", "A-1", 12, 12.0, "é12", "12", "5551234567", "(555) 123 4567", "order_12", "-", ".", True]
+        [
+            "a1",
+            "#A1",
+            "A-1",
+            12,
+            12.0,
+            "é12",
+            "12",
+            "5551234567",
+            "(555) 123 4567",
+            "order_12",
+            "-",
+            ".",
+            True,
+            "1234567",
+        ]
     ),
     st.integers(-1, 7),
 )
@@ -66,6 +97,50 @@ def given_by_a_look_at_every_text(parts: list[Message], value: object, before: i
 def test_values_are_given_when_a_look_at_every_text_says_so(texts: list[str], value: object, before: int) -> None:
     parts = [Message(role=("user", "assistant", "tool")[n % 3], content=text) for n, text in enumerate(texts)]
     assert Sources(parts, ()).supported(value, before) is given_by_a_look_at_every_text(parts, value, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("am 27.05.2024", "2024-05-27"),
+        ("on 27/05/2024", "2024-05-27T10:00"),
+        ("我想改到5月27日", "2024-05-27"),
+        ('{"date": "2024-05-27"}', "05/27/2024"),
+        ('{"date": "2024-05-27"}', "27.05.2024"),
+        ("May 27, 2024", "05/27/2024"),
+        ("call +49 151 2345 6789", "+4915123456789"),
+        ("call 555-123-4567", "+1 (555) 123-4567"),
+        ("020 7946 0958", "02079460958"),
+        ("card 4111-1111-1111-1111", "4111111111111111"),
+        ("DE89 3704 0044 0532 0130 00", "DE89370400440532013000"),
+        ("I pay 1,234 dollars", "$1234.00"),
+        ('{"fee": 51.0}', "51.00"),
+    ],
+)
+def test_a_date_a_number_and_an_amount_count_however_they_are_written(text: str, value: str) -> None:
+    sources = Sources((Message(role="user", content=text),), ())
+    assert sources.supported(value, 1)
+    assert not Sources((Message(role="user", content="nothing"),), ()).supported(value, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("am 27.05.2024", "2024-06-27"),
+        ('{"date": "2024-05-27"}', "05/28/2024"),
+        ("card 4111 1111 1111 1112", "4111111111111111"),
+        ("4111 1111, then 1111 1111", "4111111111111111"),
+        ("x49 151 2345 6789", "49151234567"),
+        ("I pay 1,234 dollars", "$1235"),
+    ],
+)
+def test_another_date_or_number_does_not_count(text: str, value: str) -> None:
+    assert not Sources((Message(role="user", content=text),), ()).supported(value, 1)
+
+
+def test_a_wrong_date_in_another_form_comes_from_the_output_that_has_it() -> None:
+    sources = Sources((Message(role="tool", content='{"date": "2024-05-27"}'),), ())
+    assert sources.last("05/27/2024", 1, "tool") == 0
 
 
 def test_a_value_that_reads_like_a_pattern_is_text() -> None:

@@ -1,14 +1,16 @@
 """Comparing executed changes with reference changes: which belong together, and where they differ."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves
+from fama.dialogue.language import name_words
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
@@ -59,7 +61,8 @@ class Flat:
         found = []
         for path in [*self.values, *more]:
             wanted, given = self.norms.get(path, []), actual.norms.get(path, [])
-            if wanted != given:
+            unset = not given and not any(value is not None for value in self.values[path])
+            if wanted != given and not unset:  # null is as good as nothing
                 left = _without(self.values.get(path, []), wanted, given)
                 right = _without(actual.values.get(path, []), given, wanted)
                 found += [Difference(path, g, a) for g, a in zip_longest(left, right)]
@@ -67,9 +70,9 @@ class Flat:
 
 
 def argument_differences(gold: dict[str, Any], actual: dict[str, Any]) -> list[Difference]:
-    """Return values of the reference that the call has otherwise; the order inside a list does not count.
+    """Return values of the reference that the call has otherwise; the order of plain values in a list does not count.
 
-    Arguments that the reference does not have are left alone: they are optional.
+    Arguments that the reference does not have are left alone: they are optional. So is one that it has as null.
     """
     return Flat(gold).differences(Flat(actual))
 
@@ -103,8 +106,8 @@ def _same_objects(wanted: Sequence[Reference], calls: Sequence[Call]) -> Iterato
             groups = by_object.setdefault((reference.name, key), {})
             for j, call in enumerate(calls):
                 if call.name == reference.name:
-                    groups.setdefault(_norm(call.arguments.get(key)), []).append(j)
-        for j in by_object[reference.name, key].get(_norm(reference.arguments[key]), ()):
+                    groups.setdefault(_norm(_at(call.arguments, key)), []).append(j)
+        for j in by_object[reference.name, key].get(_norm(_at(reference.arguments, key)), ()):
             yield i, j
 
 
@@ -116,11 +119,23 @@ def _unreadable(call: Call) -> bool:
 def same_object(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Return whether two calls' arguments share the value of their first identifier."""
     key = _identifier(one)
-    return key is not None and _norm(one[key]) == _norm(other.get(key))
+    return key is not None and _norm(_at(one, key)) == _norm(_at(other, key))
 
 
 def _identifier(arguments: dict[str, Any]) -> str | None:
-    return next((name for name in arguments if name == "id" or name.endswith("_id")), None)
+    """Return the name of the first identifier, or the path of one inside the arguments where none has a name."""
+    inner = (leaf.path for leaf in leaves(arguments) if _is_identifier(leaf.key))
+    return next(chain(filter(_is_identifier, arguments), inner), None)
+
+
+def _is_identifier(name: str) -> bool:
+    return name_words(name)[-1:] == ["id"]
+
+
+def _at(arguments: dict[str, Any], path: str) -> Any:
+    if path in arguments:
+        return arguments[path]
+    return next((leaf.value for leaf in leaves(arguments) if leaf.path == path), None)
 
 
 def _first(path: str) -> str:
@@ -139,7 +154,10 @@ def _without(values: list[Any], norms: list[str], others: list[str]) -> list[Any
 
 
 def _norm(value: Any) -> str:
-    """Return the text by which values are compared: numbers by their value, in full, ids with leading zeros as text."""
+    """Return the text by which values are compared: numbers by their value, in full, ids with leading zeros as text.
+
+    Of a text its words count, with the marks on their letters; of one without any, all of it.
+    """
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     text = repr(value) if isinstance(value, float) else str(value).strip()
@@ -148,4 +166,9 @@ def _norm(value: Any) -> str:
             return str(Fraction(text))  # exact, at any length
         except ValueError:
             pass
-    return " ".join(_WORDS.findall(text.casefold()))
+    text = text.casefold()
+    if text.isascii():
+        return " ".join(_WORDS.findall(text)) or text
+    text = unicodedata.normalize("NFKC", text)
+    kept = (sign if sign == "_" or sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in text)
+    return " ".join("".join(kept).split()) or text

@@ -49,13 +49,18 @@ def violation(call: Call, tool: ToolSpec) -> str | None:
         return f"{missing[0]} is missing"
     if not properties:
         return None
+    further = tool.schema_dict().get("additionalProperties") not in (None, False)
     for name, value in call.arguments.items():
         if name not in properties:
+            if further:
+                continue
             return f"{name} is no argument"
-        wanted = properties[name].get("type")
+        schema = properties[name]
+        wanted, choices = schema.get("type"), schema.get("enum")
+        if value is None and (schema.get("nullable") is True or (isinstance(choices, list) and None in choices)):
+            continue
         if isinstance(wanted, str) and wanted in _TYPES and not _is(value, wanted):
             return f"{name} is not of type {wanted}"
-        choices = properties[name].get("enum")
         if choices and isinstance(choices, list) and value not in choices:
             return f"{name} is none of the allowed values"
     return None
@@ -64,4 +69,6 @@ def violation(call: Call, tool: ToolSpec) -> str | None:
 def _is(value: Any, wanted: str) -> bool:
     if isinstance(value, bool):
         return wanted == "boolean"
+    if wanted == "integer" and isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, _TYPES[wanted])
