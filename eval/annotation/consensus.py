@@ -10,6 +10,8 @@ from eval.annotation.labels import Labels, category_label
 from fama.episodes.records import Blame, Evidence, Failure, Record
 
 Method = Literal["dawid-skene", "majority"]
+#: How the annotator of combined labels is called, before the method.
+COMBINED = "combined:"
 #: With fewer annotators nothing shows who errs: two who differ are equally likely to be right.
 LEAST = 3
 
@@ -78,7 +80,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 blame=_blame(blame[unit]),
                 evidence=_evidence(by, chosen),
                 rationale="; ".join(f"{rater}: {category_label(f.primary)}" for rater, f in by.items()),
-                labeller=f"combined:{method}",
+                labeller=f"{COMBINED}{method}",
                 confidence=round(min((sure[code] for code in chosen), default=1 - max(sure.values())), 3),
                 taxonomy_version=taxonomy_version,
             )

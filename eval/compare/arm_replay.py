@@ -6,13 +6,14 @@ from functools import cached_property
 
 from eval.compare.rows import comparable_rows
 from eval.metrics.episode_scores import Score, TokenUse, score_of_row
+from fama.agents.agent_request import requester
 from fama.agents.runs.plan import check_once
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import SELECTION_ROLES, SelectionState, known_total, total_tokens
 from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
-from fama.helpers.base import Helper
+from fama.helpers.base import Helper, on_prefix
 from fama.randomness import derive_seed, generator
 from fama.selection.asking import room_for
 from fama.selection.base import AnySelector, Selection, select_for
@@ -83,6 +84,17 @@ def check_replayable(settings: CompareSettings) -> None:
         )
 
 
+def unheld_limits(settings: CompareSettings) -> list[str]:
+    """Return a warning where a replay cannot hold a limit: a table's helpers went on after the first decision."""
+    named = [f"budget.{name}" for name in settings.budget.changed("episode", "run")] if settings.replay else []
+    if not named:
+        return []
+    return [
+        f"{' and '.join(named)}: a replay drops helpers at the first decision only; those that it keeps are looked up "
+        "with all they spent in the episode. Run live for what the limit leaves."
+    ]
+
+
 def select_rows(
     rows: Sequence[OutcomeRow], settings: CompareSettings, path: str, elsewhere: Mapping[str, str]
 ) -> ReplayTable:
@@ -128,6 +140,7 @@ async def replay_arm(
     The looked-up episode is billed with the selector's own tokens in place of those in the table.
     """
     pool = tuple(helpers)
+    request = requester(settings)
     budgets = RunBudget(settings.budget)
     scores: list[Score] = []
     choices: list[tuple[str, str | None]] = []
@@ -145,7 +158,10 @@ async def replay_arm(
             how = state_of(selection.ledger)
         tally.add_selection(how, selection.subset, selection.ledger)
         budget.charge(sum(row.budget_tokens for row in selection.ledger))
-        subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
+        wanted = in_pool_order(selection.subset, pool)
+        limited = budget.allowance().tokens is not None and any(on_prefix(helpers[name]) for name in wanted)
+        prefix = request(state).most_tokens() if limited else 0
+        subset, dropped = budget.fit(wanted, helpers, selection.probabilities, prefix)
         budget.release()
         chosen = how == "chosen" or bool(selection.subset)
         choices.append((key.task_id, join_subset(subset) if chosen else None))
@@ -159,6 +175,7 @@ async def replay_arm(
             replace(
                 old,
                 chosen=chosen,
+                cut=old.decisions if dropped else 0,
                 tokens=TokenUse(
                     agent=old.tokens.agent,
                     helper=known_total((old.tokens.helper, total_tokens(selection.ledger, "helper"))),

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from tests.support.comparisons import comparison, live, table
 from tests.support.eval_builders import build
-from tests.support.toy_world import toy_world
+from tests.support.toy_world import ToyHelper, toy_world
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +127,26 @@ async def test_a_budget_that_ended_before_the_run_is_told(tmp_path: Path, limit:
     (line,) = told
     assert cut["all"] > 0 and f"all {cut['all']} of " in line and "none" not in line
     assert line.endswith("That of the run is shared by the arms and ends for what comes last.")
+
+
+async def test_a_replayed_budget_says_what_it_cut_and_what_it_cannot_hold(tmp_path: Path) -> None:
+    path = str(await table(tmp_path / "table"))
+    found = await live(tmp_path / "decision", replay=path, budget={"decision": 25})
+    (line,) = [line for line in found.warnings if "the budget left chosen helpers out" in line]
+    assert line.endswith("left chosen helpers out: all 4 of 4 (100 %).") and found.arm("all").subsets == {"Alpha": 4}
+    assert not [line for line in found.warnings if "a replay drops helpers" in line]
+    found = await live(tmp_path / "episode", replay=path, budget={"episode": 1000})
+    (line,) = [line for line in found.warnings if "a replay drops helpers" in line]
+    assert line.startswith("budget.episode: ") and found.arm("all").subsets == {"Alpha+Beta": 4}
+
+
+async def test_a_replay_counts_the_agents_request_that_helpers_send_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper at the end of the agent's request costs that request, too: a live run has no room for it."""
+    path = str(await table(tmp_path / "table"))
+    monkeypatch.setattr(ToyHelper, "on_prefix", True, raising=False)
+    tight: dict[str, Any] = {"budget": {"decision": 60}}
+    ran = await live(tmp_path / "live", **tight)
+    replayed = await live(tmp_path / "replayed", replay=path, **tight)
+    assert [arm.subsets for arm in replayed.arms] == [arm.subsets for arm in ran.arms] == [{"none": 4}] * 3

@@ -88,3 +88,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["agree", str(out), files[0], "--bootstrap", "200"]) == 0
     assert main(["combine", files[0], "--out", str(out)]) == 2
     assert "one annotator alone agrees with nobody" in capsys.readouterr().err
+
+
+def test_an_annotators_labels_are_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder of an annotator as --out: the combined labels would have stood in place of that annotator's."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write_failures(tmp_path / name, [label(0, "CM", labeller=name)])
+    before = (tmp_path / "a" / "failures.jsonl").read_bytes()
+    words = ["combine", str(tmp_path / "a"), str(tmp_path / "b"), "--out"]
+    assert main([*words, str(tmp_path / "a")]) == 2
+    told = capsys.readouterr().err
+    assert "failures.jsonl: holds labels of a, which would be replaced" in told and told.count("\n") == 1
+    assert (tmp_path / "a" / "failures.jsonl").read_bytes() == before
+    assert [main([*words, str(tmp_path / "out")]) for _ in range(2)] == [0, 0]

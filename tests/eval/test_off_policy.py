@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.collect.designs import as_executed
 from eval.off_policy import off_policy
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
@@ -111,6 +112,17 @@ def test_estimates_are_unbiased_and_their_intervals_cover() -> None:
     assert np.std(values["doubly_robust"]) < np.std(values["ips"])
 
 
+def test_an_interrupted_log_biases_nothing() -> None:
+    """SYNTHETIC: of two draws of every task one was run; by the propensities of drawing, IPS is half of the truth."""
+    rng = np.random.default_rng(4)
+    values = []
+    for run in range(100):
+        rows = as_executed(logged(rng, 60)[::2], 2)
+        found = off_policy("x", {key(f"t{i}"): SUBSETS[3] for i in range(60)}, rows, draws=2, seed=run)
+        values.append(found.ips.value or 0.0)
+    assert abs(float(np.mean(values)) - RATES[3]) < 0.05
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = '{"policy": "Be kind.", "tools": [], "messages": [{"role": "user", "content": "Hello"}], "turn": 0}'
     here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop", "state": state}
@@ -126,3 +138,23 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [one["arm"] for one in found] == ["none", "TSA"] and found[0]["tasks"] == 24
     assert main(["value", arms]) == 2
     assert "name the outcome table" in capsys.readouterr().err
+
+
+def test_the_command_takes_an_interrupted_table_of_before_as_one(tmp_path: Path) -> None:
+    state = '{"policy": "Be kind.", "tools": [], "messages": [{"role": "user", "content": "Hello"}], "turn": 0}'
+    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop", "state": state}
+    rows = [r.model_copy(update=here) for r in logged(np.random.default_rng(0), 24)[::2]]
+    config = {"per_task": 2, "subsets": [[], ["TSA"], ["Verifier"], ["TSA", "Verifier"]]}
+    values = []
+    for name, metadata in (("unsaid", {}), ("said", {"config": config})):
+        write_outcomes(tmp_path / f"{name}.parquet", rows, metadata)
+        words = [
+            f"replay={tmp_path / name}.parquet",
+            "helpers.pool=[TSA,Verifier]",
+            "arms=[{name: all}]",
+            "split=train",
+            "tasks=24",
+        ]
+        assert main(["value", *words, "--out", str(tmp_path / name)]) == 0
+        values.append(json.loads((tmp_path / name / "value.json").read_text(encoding="utf-8"))[0]["ips"]["value"])
+    assert values[1] == pytest.approx(2 * values[0]) and values[0] > 0
