@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from eval.compare.rows import comparable_rows
-from eval.metrics.episode_scores import Score, TokenUse, score_of_row
+from eval.metrics.episode_scores import Score, score_of_row
 from fama.agents.agent_request import requester
 from fama.agents.runs.plan import check_once
 from fama.episodes.keys import EpisodeKey
@@ -176,15 +176,15 @@ async def replay_arm(
                 old,
                 chosen=chosen,
                 cut=old.decisions if dropped else 0,
-                tokens=TokenUse(
-                    agent=old.tokens.agent,
+                tokens=replace(
+                    old.tokens,
                     helper=known_total((old.tokens.helper, total_tokens(selection.ledger, "helper"))),
                     selector=known_total(entry.total_tokens for entry in spent),
                     cached=known_total((old.tokens.cached, *(entry.cached_input_tokens for entry in spent))),
                     charged_input=known_total((old.tokens.charged_input, *(entry.input_tokens for entry in spent))),
                     output=known_total((old.tokens.output, *(entry.output_tokens for entry in spent))),
                 ),
-                selection_seconds=selection.seconds,
+                selection_seconds=None if old.selection_seconds is None else selection.seconds,
                 seconds=None if old.seconds is None else old.seconds + selection.seconds,
             )
         )

@@ -150,3 +150,18 @@ async def test_a_replay_counts_the_agents_request_that_helpers_send_along(
     ran = await live(tmp_path / "live", **tight)
     replayed = await live(tmp_path / "replayed", replay=path, **tight)
     assert [arm.subsets for arm in replayed.arms] == [arm.subsets for arm in ran.arms] == [{"none": 4}] * 3
+
+
+async def test_what_a_table_does_not_say_is_unknown_in_a_replay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seconds and number of notes, the user's tokens, what helpers found in a cache: all were 0."""
+    asked = [{"arm": "alpha", "than": "all", "tokens": 0.7}]
+    found = await live(tmp_path / "replayed", replay=str(await table(tmp_path / "table")), questions=asked)
+    plain, helped = found.arm("none").measures, found.arm("all").measures
+    assert (plain.notes, plain.rejected_notes, plain.decision_seconds.value) == (0, 0, 0)
+    assert (helped.notes, helped.rejected_notes, helped.decision_seconds.value) == (None, None, None)
+    assert helped.tokens_by_role == {"agent": 207.25, "helper": 80, "selector": 0, "user": None, "judge": None}
+    share = found.answers[0].token_share
+    assert share is not None and (share.value, share.n) == (None, 4) and found.answers[0].tokens_shown is None
+    assert "questions: tokens: a table does not say what helpers took of a cache; run it live" in caplog.text
