@@ -77,7 +77,7 @@ def _measures(arm: "ArmSummary") -> dict[str, str]:
         "error": f"{status.get('error', 0)}",
         "ended by": ", ".join(f"{reason} {count}" for reason, count in endings),
         "mean tokens": _number(arm.tokens.get("total"), 0),
-        "of these cached": _number(arm.tokens.get("cached"), 0),
+        "cached, of the agent": _number(arm.tokens.get("cached"), 0),
         "mean decisions": _number(arm.decisions, 1),
         "mean seconds": _number(arm.seconds, 1),
         "unparsed replies": f"{arm.parse_failures}",
