@@ -165,3 +165,19 @@ async def test_what_a_table_does_not_say_is_unknown_in_a_replay(
     share = found.answers[0].token_share
     assert share is not None and (share.value, share.n) == (None, 4) and found.answers[0].tokens_shown is None
     assert "questions: tokens: a table does not say what helpers took of a cache; run it live" in caplog.text
+
+
+def test_run_and_score_tell_what_a_budget_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four of six episodes of "all" ran without a helper: its rate is not that of all helpers."""
+    words = ["run", "benchmark=toy", "domain=d", "split=test", "tasks=6", "model.name=scripted:toy", "demonstrations=0"]
+    words += ["helpers.pool=[Alpha,Beta]", "selector.name=all"]
+    line = "all: the budget left chosen helpers out at 4 decisions"
+    assert main([*words, "budget.run=150", "--out", str(tmp_path / "cut")]) == 0
+    assert line in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    for folder in ("cut", "whole"):
+        assert main(["score", str(tmp_path / folder)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("the budget left chosen helpers out") == 1 and line in shown
+    told = json.loads((tmp_path / "cut" / "summary.json").read_text(encoding="utf-8"))
+    assert told["arms"]["all"]["cut"] == told["overall"]["cut"] == 4
