@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.consensus import combine
+from eval.annotation.consensus import Method, combine
 from fama.cli import main
 from fama.episodes.records import Evidence, Failure
 from fama.episodes.store import read_failures, write_failures
@@ -53,6 +53,21 @@ def test_two_who_differ_are_a_draw_that_a_human_must_decide() -> None:
     assert (draw.primary, draw.confidence, draw.rationale) == (("CM", "IFU"), 0.5, "a: IFU; b: CM")
     assert (agreed.primary, agreed.confidence) == (("CM",), 1.0)
     assert found.disputed == (draw,)
+
+
+@pytest.mark.parametrize("method", ["dawid-skene", "majority"])
+def test_a_failure_that_fits_no_category_is_given_none(method: Method) -> None:
+    """Three who agree that none fits had a category all the same, with the confidence 0.005."""
+    _, labels = synthetic(30, {"a": 0.9, "b": 0.85, "c": 0.8})
+    for name, said in (("a", ("", "CM", "CM")), ("b", ("", "", "DCV")), ("c", ("", "", "IFU"))):
+        for n, code in enumerate(said, 30):
+            none = {"categories": (), "primary": (), "fits_none": True}
+            labels[name][f"e{n}"] = label(n, code or "CM", labeller=name).model_copy(update={} if code else none)
+    found = {one.episode_id: one for one in combine(labels, CODES, VERSION, method).labels}
+    for unit in ("e30", "e31"):
+        assert (found[unit].primary, found[unit].categories, found[unit].fits_none) == ((), (), True)
+        assert (found[unit].confidence or 0) > 0.6
+    assert found["e32"].primary and not found["e32"].fits_none  # all name a category, each another one
 
 
 def test_steps_blame_and_evidence_come_from_those_who_agree() -> None:
