@@ -25,13 +25,15 @@ class OffPolicy(Record):
     how sure the value is.
 
     ``matched`` tasks hold an executed episode with a verdict of the subset that the selector chooses; ``errors`` counts
-    the (task, trial) pairs on which that episode ended in an error. ``warning`` is empty when enough tasks match.
+    the (task, trial) pairs on which that episode ended in an error, ``unlogged`` those whose chosen subset has no
+    episode on any task. ``warning`` is empty when enough tasks match and none is unlogged.
     """
 
     arm: str
     tasks: int
     matched: int
     errors: int = 0
+    unlogged: int = 0
     ips: Interval
     snips: Interval
     direct: Interval
@@ -67,6 +69,8 @@ def off_policy(
     drawn = _estimates(chosen, means, task_weights(len(chosen.tasks), draws, seed, "off-policy"))
     scored = chosen.scored.sum(axis=1)
     n, matched = len(chosen.tasks), int(np.count_nonzero(scored))
+    logged = {subset for _, subset in cells}
+    unlogged = sum(members_of(subset) not in logged for subset in choices.values())
     effective = float(scored.sum() ** 2 / (scored @ scored)) if matched else 0.0
 
     def interval(name: str, clusters: int, known: int, size: float) -> Interval:
@@ -77,11 +81,12 @@ def off_policy(
         tasks=n,
         matched=matched,
         errors=chosen.errors,
+        unlogged=unlogged,
         ips=interval("ips", n, matched, effective),
         snips=interval("snips", matched, matched, effective),
         direct=interval("direct", n, means.tasks, means.tasks),
         doubly_robust=interval("doubly_robust", n, matched, effective),
-        warning=_warning(matched, n, chosen.least),
+        warning="; ".join((*_unlogged(unlogged, len(choices)), *_overlap(matched, n, chosen.least))),
     )
 
 
@@ -170,12 +175,22 @@ def _interval(value: float, drawn: Array, n: int, known: int, size: float) -> In
     return replace(wilson_interval(min(1.0, max(0.0, value)), size, known), n=n)
 
 
-def _warning(matched: int, tasks: int, least: float) -> str:
+def _unlogged(count: int, pairs: int) -> list[str]:
+    """Say that the log cannot tell what some choices are worth: no weight makes up for a subset that is never drawn."""
+    if not count:
+        return []
+    return [
+        f"the log has no episode of the subset chosen on {count} of {pairs} tasks and trials: IPS counts them as "
+        "failures, self-normalised leaves them out, the others take the mean of all subsets"
+    ]
+
+
+def _overlap(matched: int, tasks: int, least: float) -> list[str]:
     if matched < MATCHED:
-        return f"little overlap: the log has the chosen subset on {matched} of {tasks} tasks"
+        return [f"little overlap: the log has the chosen subset on {matched} of {tasks} tasks"]
     if least < SMALL:
-        return f"a matched subset had propensity {least:.3f}: its episode weighs {1 / least:.0f} times"
-    return ""
+        return [f"a matched subset had propensity {least:.3f}: its episode weighs {1 / least:.0f} times"]
+    return []
 
 
 class _SubsetMeans:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eval.collect.designs import as_executed
-from eval.off_policy import off_policy
+from eval.off_policy import MATCHED, off_policy
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.keys import EpisodeKey
@@ -63,6 +63,19 @@ def test_errors_of_a_sampled_log_bias_nothing() -> None:
         ips.append(one.ips.value or 0.0)
         robust.append(one.doubly_robust.value or 0.0)
     assert abs(float(np.mean(ips)) - 0.6) < 0.03 and abs(float(np.mean(robust)) - 0.6) < 0.03
+
+
+def test_choices_that_the_log_never_holds_are_told() -> None:
+    """SYNTHETIC: every subset solves 6 of 10 tasks; on half of them a subset is chosen that was never drawn."""
+    rng = np.random.default_rng(0)
+    rows = [row(f"t{t}", SUBSETS[p], bool(rng.random() < 0.6)) for t in range(150) for p in rng.choice(4, 2, False)]
+    found = off_policy("x", {key(f"t{t}"): "TSA" if t % 2 else "DCE+TSA" for t in range(150)}, rows, draws=100)
+    assert (found.unlogged, found.matched > MATCHED) == (75, True)
+    assert found.warning.startswith("the log has no episode of the subset chosen on 75 of 150 tasks and trials: IPS")
+    assert found.ips.value is not None and found.ips.value < 0.4 and found.snips.value is not None
+    assert abs(found.snips.value - 0.6) < 0.15
+    whole = off_policy("x", {key(f"t{t}"): "TSA" for t in range(150)}, rows, draws=100)
+    assert (whole.unlogged, whole.warning) == (0, "")
 
 
 def test_a_missing_propensity_is_refused() -> None:
