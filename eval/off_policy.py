@@ -1,7 +1,7 @@
 """Off-policy value of a selector from logged subsets and propensities: IPS, self-normalised, direct, doubly robust."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -73,8 +73,8 @@ def off_policy(
     unlogged = sum(members_of(subset) not in logged for subset in choices.values())
     effective = float(scored.sum() ** 2 / (scored @ scored)) if matched else 0.0
 
-    def interval(name: str, clusters: int, known: int, size: float) -> Interval:
-        return _interval(float(found[name][0]), drawn[name], clusters, known, size)
+    def interval(name: str, clusters: int, known: int, size: float, alike: bool = False) -> Interval:
+        return _interval(float(found[name][0]), drawn[name], clusters, known, size, alike)
 
     return OffPolicy(
         arm=arm,
@@ -84,8 +84,8 @@ def off_policy(
         unlogged=unlogged,
         ips=interval("ips", n, matched, effective),
         snips=interval("snips", matched, matched, effective),
-        direct=interval("direct", n, means.tasks, means.tasks),
-        doubly_robust=interval("doubly_robust", n, matched, effective),
+        direct=interval("direct", n, means.tasks, means.tasks, means.alike),
+        doubly_robust=interval("doubly_robust", n, matched, effective, chosen.alike),
         warning="; ".join((*_unlogged(unlogged, len(choices)), *_overlap(matched, n, chosen.least))),
     )
 
@@ -106,6 +106,11 @@ class _Chosen:
     won: Array
     errors: int
     least: float
+
+    @property
+    def alike(self) -> bool:
+        """Return whether all matches with a verdict have the same one."""
+        return min(float(self.won.sum()), float(self.scored.sum() - self.won.sum())) < _EQUAL
 
     @classmethod
     def of(
@@ -159,20 +164,25 @@ def _estimates(chosen: _Chosen, means: "_SubsetMeans", weights: Array) -> dict[s
         }
 
 
-def _interval(value: float, drawn: Array, n: int, known: int, size: float) -> Interval:
+def _interval(value: float, drawn: Array, n: int, known: int, size: float, alike: bool) -> Interval:
     """Return a value with the percentiles of its resamples of ``n`` tasks; without ends where fewer than two are known.
 
     Where all resamples are equal they say nothing: a value in [0, 1] then has Wilson's interval of the ``known`` tasks
-    that speak for it, with the effective ``size``; another one has no ends.
+    that speak for it, with the effective ``size``; another one has no ends. Where all that speaks for a predicted value
+    is ``alike``, only what is predicted differs between resamples: the interval then holds Wilson's as well.
     """
     if np.isnan(value):
         return Interval(None, None, None, n)
     drawn = drawn[~np.isnan(drawn)]
-    if known > 1 and np.ptp(drawn) > _EQUAL:
-        return percentile_interval(value, drawn, n)
-    if known < 2 or not -_EQUAL <= value <= 1 + _EQUAL:
+    spread = known > 1 and np.ptp(drawn) > _EQUAL
+    seen = percentile_interval(value, drawn, n) if spread else Interval(value, None, None, n)
+    if spread and not alike:
+        return seen
+    if known < 2 or not (alike or -_EQUAL <= value <= 1 + _EQUAL):
         return Interval(value, None, None, n)
-    return replace(wilson_interval(min(1.0, max(0.0, value)), size, known), n=n)
+    bounds = wilson_interval(min(1.0, max(0.0, value)), size, known)
+    lows, highs = [end for end in (seen.low, bounds.low) if end is not None], [seen.high, bounds.high]
+    return Interval(value, min(lows), max(end for end in highs if end is not None), n)
 
 
 def _unlogged(count: int, pairs: int) -> list[str]:
@@ -196,7 +206,7 @@ def _overlap(matched: int, tasks: int, least: float) -> list[str]:
 class _SubsetMeans:
     """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in.
 
-    ``tasks`` counts those with an episode of one of the ``subsets``.
+    ``tasks`` counts those with an episode of one of the ``subsets``, which are ``alike`` where all have one verdict.
     """
 
     def __init__(
@@ -215,7 +225,9 @@ class _SubsetMeans:
             self._all[:, place[episode.task_id]] += counts
             if subset in self._own:
                 self._own[subset][:, place[episode.task_id]] += counts
-        self.tasks = int(np.count_nonzero(sum(own[1] for own in self._own.values())))
+        won, count = (sum(own[part] for own in self._own.values()) for part in (0, 1))
+        self.tasks = int(np.count_nonzero(count))
+        self.alike = min(float(np.sum(won)), float(np.sum(count) - np.sum(won))) < _EQUAL
 
     def __call__(self, subset: frozenset[str], weights: Array) -> Array:
         """Return the prediction for every task in every resample, [draws, tasks]."""

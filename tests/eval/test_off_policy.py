@@ -136,6 +136,20 @@ def test_an_interrupted_log_biases_nothing() -> None:
     assert abs(float(np.mean(values)) - RATES[3]) < 0.05
 
 
+@pytest.mark.parametrize("rate", [0.03, 0.95])
+def test_intervals_cover_where_hardly_any_episode_differs(rate: float) -> None:
+    """SYNTHETIC: a quarter of the logs has no success of the chosen subset; predictions alone moved then."""
+    rng = np.random.default_rng(5)
+    runs, covered = 60, dict.fromkeys(("direct", "doubly_robust"), 0)
+    for run in range(runs):
+        rows = [row(f"t{t}", SUBSETS[p], bool(rng.random() < rate)) for t in range(50) for p in rng.choice(4, 2, False)]
+        found = off_policy("x", {key(f"t{t}"): "TSA" for t in range(50)}, rows, draws=200, seed=run)
+        for name in covered:
+            one = getattr(found, name)
+            covered[name] += one.low <= rate <= one.high
+    assert min(covered.values()) >= 0.9 * runs, covered
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = '{"policy": "Be kind.", "tools": [], "messages": [{"role": "user", "content": "Hello"}], "turn": 0}'
     here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop", "state": state}
