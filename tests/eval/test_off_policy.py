@@ -161,8 +161,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "doubly robust %" in shown and "TSA" in shown and "of 24" in shown
     assert "same subset" not in shown  # fixed choices are what these arms are for
+    said = " ".join(shown.split())  # as a comparison says of its inputs
+    assert "24 of 24 tasks are not of the split train: t0, " in said and "was run with other helper texts" in said
     found = json.loads((tmp_path / "value" / "value.json").read_text(encoding="utf-8"))
     assert [one["arm"] for one in found] == ["none", "TSA"] and found[0]["tasks"] == 24
+    learned = f"arms=[{{name: best_fixed, options: {{outcomes: {tmp_path / 'outcomes.parquet'}}}}}]"
+    assert main(["value", table, learned, "tasks=[t1, t2, t3]", "split=train", "--out", str(tmp_path / "own")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "best_fixed learned from 3 of the 3 compared tasks" in said
     assert main(["value", arms]) == 2
     assert "name the outcome table" in capsys.readouterr().err
 
