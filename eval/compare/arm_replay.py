@@ -1,5 +1,6 @@
 """Replaying arms from executed episodes: selectors choose anew, outcomes are looked up."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from fama.selection.base import AnySelector, Selection, select_for
 from fama.selection.budget import RunBudget
 from fama.selection.health import HealthTally, SelectorHealth, state_of
 from fama.settings import CompareSettings
-from fama.subsets import in_pool_order, join_subset, members_of
+from fama.subsets import in_order, in_pool_order, join_subset, members_of, subset_label
 
 #: The selection of a selector that the budget has no room to ask.
 _NOT_ASKED = Selection(subset=(), probabilities={}, propensity=None)
@@ -103,7 +104,8 @@ def select_rows(
     ``elsewhere`` holds the tasks of other splits with their split; a number of tasks takes none of them.
 
     Raises:
-        BadInput: the table has no row of the benchmark, domain, strategy and backbone, or too few tasks.
+        BadInput: the table has no row of the benchmark, domain, strategy and backbone, too few tasks, or two rows of
+            one subset on a task and trial.
     """
     kept = comparable_rows(rows, settings, path)
     known = tuple(dict.fromkeys(row.task_id for row in kept))
@@ -129,6 +131,12 @@ def select_rows(
     chosen = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
     if not chosen:
         raise BadInput(f"trials: {path} has no trial below {settings.trials} of these tasks")
+    (cell, times), *_ = Counter((row.key, members_of(row.subset)) for row in chosen).most_common(1)
+    if times > 1:
+        raise BadInput(
+            f"{path}: holds {times} episodes of {subset_label(in_order(cell[1]))} on {cell[0].task_id}, trial "
+            f"{cell[0].trial}, of which a replay looks up one; give the table of one run"
+        )
     return ReplayTable(path, chosen[0].backbone, tasks, chosen)
 
 

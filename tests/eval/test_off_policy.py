@@ -169,6 +169,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["value", table, learned, "tasks=[t1, t2, t3]", "split=train", "--out", str(tmp_path / "own")]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "best_fixed learned from 3 of the 3 compared tasks" in said
+    seed = [one.model_copy(update={"episode_id": f"other-{one.episode_id}"}) for one in rows]
+    write_outcomes(tmp_path / "both.parquet", [*rows, *seed], {})
+    capsys.readouterr()
+    assert main(["value", f"replay={tmp_path / 'both.parquet'}", arms, "split=train", "tasks=24"]) == 2
+    told = capsys.readouterr().err
+    assert "both.parquet: holds 2 episodes of " in told and "give the table of one run" in told
     assert main(["value", arms]) == 2
     assert "name the outcome table" in capsys.readouterr().err
 
