@@ -1,7 +1,7 @@
 """Off-policy value of a selector from logged subsets and propensities: IPS, self-normalised, direct, doubly robust."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,13 +25,15 @@ class OffPolicy(Record):
     how sure the value is.
 
     ``matched`` tasks hold an executed episode with a verdict of the subset that the selector chooses; ``errors`` counts
-    the (task, trial) pairs on which that episode ended in an error. ``warning`` is empty when enough tasks match.
+    the (task, trial) pairs on which that episode ended in an error, ``unlogged`` those whose chosen subset has no
+    episode on any task. ``warning`` is empty when enough tasks match and none is unlogged.
     """
 
     arm: str
     tasks: int
     matched: int
     errors: int = 0
+    unlogged: int = 0
     ips: Interval
     snips: Interval
     direct: Interval
@@ -67,21 +69,24 @@ def off_policy(
     drawn = _estimates(chosen, means, task_weights(len(chosen.tasks), draws, seed, "off-policy"))
     scored = chosen.scored.sum(axis=1)
     n, matched = len(chosen.tasks), int(np.count_nonzero(scored))
+    logged = {subset for _, subset in cells}
+    unlogged = sum(members_of(subset) not in logged for subset in choices.values())
     effective = float(scored.sum() ** 2 / (scored @ scored)) if matched else 0.0
 
-    def interval(name: str, clusters: int, known: int, size: float) -> Interval:
-        return _interval(float(found[name][0]), drawn[name], clusters, known, size)
+    def interval(name: str, clusters: int, known: int, size: float, alike: bool = False) -> Interval:
+        return _interval(float(found[name][0]), drawn[name], clusters, known, size, alike)
 
     return OffPolicy(
         arm=arm,
         tasks=n,
         matched=matched,
         errors=chosen.errors,
+        unlogged=unlogged,
         ips=interval("ips", n, matched, effective),
         snips=interval("snips", matched, matched, effective),
-        direct=interval("direct", n, means.tasks, means.tasks),
-        doubly_robust=interval("doubly_robust", n, matched, effective),
-        warning=_warning(matched, n, chosen.least),
+        direct=interval("direct", n, means.tasks, means.tasks, means.alike),
+        doubly_robust=interval("doubly_robust", n, matched, effective, chosen.alike),
+        warning="; ".join((*_unlogged(unlogged, len(choices)), *_overlap(matched, n, chosen.least))),
     )
 
 
@@ -101,6 +106,11 @@ class _Chosen:
     won: Array
     errors: int
     least: float
+
+    @property
+    def alike(self) -> bool:
+        """Return whether all matches with a verdict have the same one."""
+        return min(float(self.won.sum()), float(self.scored.sum() - self.won.sum())) < _EQUAL
 
     @classmethod
     def of(
@@ -154,34 +164,49 @@ def _estimates(chosen: _Chosen, means: "_SubsetMeans", weights: Array) -> dict[s
         }
 
 
-def _interval(value: float, drawn: Array, n: int, known: int, size: float) -> Interval:
+def _interval(value: float, drawn: Array, n: int, known: int, size: float, alike: bool) -> Interval:
     """Return a value with the percentiles of its resamples of ``n`` tasks; without ends where fewer than two are known.
 
     Where all resamples are equal they say nothing: a value in [0, 1] then has Wilson's interval of the ``known`` tasks
-    that speak for it, with the effective ``size``; another one has no ends.
+    that speak for it, with the effective ``size``; another one has no ends. Where all that speaks for a predicted value
+    is ``alike``, only what is predicted differs between resamples: the interval then holds Wilson's as well.
     """
     if np.isnan(value):
         return Interval(None, None, None, n)
     drawn = drawn[~np.isnan(drawn)]
-    if known > 1 and np.ptp(drawn) > _EQUAL:
-        return percentile_interval(value, drawn, n)
-    if known < 2 or not -_EQUAL <= value <= 1 + _EQUAL:
+    spread = known > 1 and np.ptp(drawn) > _EQUAL
+    seen = percentile_interval(value, drawn, n) if spread else Interval(value, None, None, n)
+    if spread and not alike:
+        return seen
+    if known < 2 or not (alike or -_EQUAL <= value <= 1 + _EQUAL):
         return Interval(value, None, None, n)
-    return replace(wilson_interval(min(1.0, max(0.0, value)), size, known), n=n)
+    bounds = wilson_interval(min(1.0, max(0.0, value)), size, known)
+    lows, highs = [end for end in (seen.low, bounds.low) if end is not None], [seen.high, bounds.high]
+    return Interval(value, min(lows), max(end for end in highs if end is not None), n)
 
 
-def _warning(matched: int, tasks: int, least: float) -> str:
+def _unlogged(count: int, pairs: int) -> list[str]:
+    """Say that the log cannot tell what some choices are worth: no weight makes up for a subset that is never drawn."""
+    if not count:
+        return []
+    return [
+        f"the log has no episode of the subset chosen on {count} of {pairs} tasks and trials: IPS counts them as "
+        "failures, self-normalised leaves them out, the others take the mean of all subsets"
+    ]
+
+
+def _overlap(matched: int, tasks: int, least: float) -> list[str]:
     if matched < MATCHED:
-        return f"little overlap: the log has the chosen subset on {matched} of {tasks} tasks"
+        return [f"little overlap: the log has the chosen subset on {matched} of {tasks} tasks"]
     if least < SMALL:
-        return f"a matched subset had propensity {least:.3f}: its episode weighs {1 / least:.0f} times"
-    return ""
+        return [f"a matched subset had propensity {least:.3f}: its episode weighs {1 / least:.0f} times"]
+    return []
 
 
 class _SubsetMeans:
     """Mean success of a subset over the other tasks; two episodes' worth of the overall mean are mixed in.
 
-    ``tasks`` counts those with an episode of one of the ``subsets``.
+    ``tasks`` counts those with an episode of one of the ``subsets``, which are ``alike`` where all have one verdict.
     """
 
     def __init__(
@@ -200,7 +225,9 @@ class _SubsetMeans:
             self._all[:, place[episode.task_id]] += counts
             if subset in self._own:
                 self._own[subset][:, place[episode.task_id]] += counts
-        self.tasks = int(np.count_nonzero(sum(own[1] for own in self._own.values())))
+        won, count = (sum(own[part] for own in self._own.values()) for part in (0, 1))
+        self.tasks = int(np.count_nonzero(count))
+        self.alike = min(float(np.sum(won)), float(np.sum(count) - np.sum(won))) < _EQUAL
 
     def __call__(self, subset: frozenset[str], weights: Array) -> Array:
         """Return the prediction for every task in every resample, [draws, tasks]."""

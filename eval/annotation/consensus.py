@@ -10,6 +10,8 @@ from eval.annotation.labels import Labels, category_label
 from fama.episodes.records import Blame, Evidence, Failure, Record
 
 Method = Literal["dawid-skene", "majority"]
+#: How the annotator of combined labels is called, before the method.
+COMBINED = "combined:"
 #: With fewer annotators nothing shows who errs: two who differ are equally likely to be right.
 LEAST = 3
 
@@ -43,8 +45,9 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
     """Merge labels by Dawid and Skene (1979), from three annotators on, else by majority.
 
     Each category is a yes or no of its own, once as named and once as primary; a failure has those that are more likely
-    than not, and where none is primary, the likeliest one, or several that are equally likely. The step is the median
-    of those who name a primary category of the consensus. With ``method`` None the number of annotators decides.
+    than not, and where none is primary, the likeliest one that somebody named, or several that are equally likely: none
+    at all where most of its annotators say that none fits. The step is the median of those who name a primary category
+    of the consensus. With ``method`` None the number of annotators decides.
     """
     raters = tuple(labels)
     method = method or ("dawid-skene" if len(raters) >= LEAST else "majority")
@@ -62,8 +65,9 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
     for unit, by in answers.items():
         sure = {code: primary[code][unit].get("True", 0.0) for code in codes}
         chosen = tuple(code for code in codes if sure[code] > 0.5)
-        if not chosen and (top := max(sure.values())) > 0:
-            chosen = tuple(code for code in codes if sure[code] > top - 1e-9)
+        if not chosen and 2 * sum(not (f.primary or f.categories) for f in by.values()) <= len(by):
+            told = [code for code in codes if any(code in f.primary for f in by.values())]
+            chosen = tuple(code for code in told if sure[code] > max(sure[one] for one in told) - 1e-9)
         also = {code for code in codes if named[code][unit].get("True", 0.0) > 0.5}
         merged.append(
             Failure(
@@ -78,7 +82,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
                 blame=_blame(blame[unit]),
                 evidence=_evidence(by, chosen),
                 rationale="; ".join(f"{rater}: {category_label(f.primary)}" for rater, f in by.items()),
-                labeller=f"combined:{method}",
+                labeller=f"{COMBINED}{method}",
                 confidence=round(min((sure[code] for code in chosen), default=1 - max(sure.values())), 3),
                 taxonomy_version=taxonomy_version,
             )

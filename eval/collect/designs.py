@@ -1,9 +1,11 @@
 """Randomised designs: which subsets are drawn for a task, and with what exact probability."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fama.episodes.outcome_table import OutcomeRow
 from fama.errors import BadInput
 from fama.subsets import in_pool_order, refuse_excluded, subsets_of_size
 
@@ -52,7 +54,7 @@ def draw_subsets(candidates: Sequence[WeightedSubset], rng: random.Random) -> li
     a line, and every candidate that holds u, u+1, u+2, … is drawn.
     """
     order = rng.sample(list(candidates), len(candidates))
-    size, point, end = round(sum(c.propensity for c in candidates)), rng.random(), 0.0
+    size, point, end = draws_of(candidates), rng.random(), 0.0
     taken: list[WeightedSubset] = []
     for index, candidate in enumerate(order):
         end = size if index == len(order) - 1 else end + candidate.propensity
@@ -61,6 +63,26 @@ def draw_subsets(candidates: Sequence[WeightedSubset], rng: random.Random) -> li
             point += 1
     rng.shuffle(taken)
     return taken
+
+
+def draws_of(candidates: Sequence[WeightedSubset]) -> int:
+    """Return how many subsets are drawn for each task and trial."""
+    return round(sum(candidate.propensity for candidate in candidates))
+
+
+def as_executed(rows: Sequence[OutcomeRow], draws: int) -> list[OutcomeRow]:
+    """Return the rows with the probability that their subset was executed, not only drawn.
+
+    Where m of the ``draws`` of a task and trial have a row, as in an interrupted table, it is m / draws of that of
+    being drawn: draws stand in random order, so that the first m are a sample of them.
+    """
+    counts = Counter(row.key for row in rows)
+    return [
+        row
+        if row.propensity is None or counts[row.key] >= draws
+        else row.model_copy(update={"propensity": row.propensity * counts[row.key] / draws})
+        for row in rows
+    ]
 
 
 def _inclusion(weights: Sequence[float], draws: int) -> list[float]:

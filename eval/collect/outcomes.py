@@ -1,11 +1,11 @@
 """Outcome tables of randomised helper subsets: what routers are trained on and policies are judged by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from eval.collect.designs import design, draw_subsets
-from fama.agents.runs.run_config import FREE
+from eval.collect.designs import as_executed, design, draw_subsets, draws_of
+from fama.agents.runs.run_config import FREE, settings_from
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.config import dump_settings
 from fama.envs.base import Benchmark
@@ -17,17 +17,25 @@ from fama.models.base import ChatModel
 from fama.provenance import git_commit
 from fama.randomness import generator
 from fama.settings import OutcomesSettings, SelectorSettings
-from fama.subsets import subset_label
+from fama.subsets import split_subset, subset_label
 
 TABLE = "outcomes.parquet"
+#: Key of a table's metadata: subsets per task and trial, by which propensities are those of execution.
+_DRAWS = "draws"
 
 
 class WrittenTable(NamedTuple):
-    """The table's path and rows, and how many episodes were planned."""
+    """The table's path and rows, and how many episodes were planned, are there and ended in an error.
+
+    An error before anything was visible is no row. ``draws`` are the subsets drawn for each task and trial.
+    """
 
     path: Path
     rows: list[OutcomeRow]
     planned: int
+    episodes: int
+    errors: int
+    draws: int
 
 
 def plan_outcomes(settings: OutcomesSettings, tasks: Sequence[str], pool: Sequence[str]) -> list[Planned]:
@@ -69,6 +77,8 @@ async def run_outcomes(
     world = benchmark or load_benchmark(settings)
     pool = tuple(build_pool(settings.helpers))
     plan = plan_outcomes(settings, select_tasks(settings, world), pool)
+    candidates = design(pool, settings.subsets, settings.per_task)
+    drawn, draws = {subset_label(one.subset): one.propensity for one in candidates}, draws_of(candidates)
     metadata = {
         "config": dump_settings(settings),
         "command": command,
@@ -76,22 +86,40 @@ async def run_outcomes(
         "benchmark": settings.benchmark,
         "benchmark_version": world.version(settings.domain),
         "planned": len(plan),
+        _DRAWS: draws,
     }
 
     def write() -> list[OutcomeRow]:
-        rows = episodes_to_rows(EpisodeStore(out).read(), pool)
+        rows = as_executed(episodes_to_rows(EpisodeStore(out).read(), pool, drawn), draws)
         write_outcomes(out / TABLE, rows, metadata)
         return rows
 
     try:
-        await run_planned(settings, plan, out, benchmark=world, model=model, progress=progress, may_change=FREE)
+        done = await run_planned(settings, plan, out, benchmark=world, model=model, progress=progress, may_change=FREE)
     except BadInput:
         raise  # the folder is another run's, or in use: its table stays as it is
     except BaseException:
         if EpisodeStore(out).path.exists():
             write()
         raise
-    return WrittenTable(out / TABLE, write(), len(plan))
+    counted = done.overall
+    return WrittenTable(out / TABLE, write(), len(plan), counted.episodes, counted.status.get("error", 0), draws)
+
+
+def with_executed(rows: Sequence[OutcomeRow], metadata: Mapping[str, Any]) -> list[OutcomeRow]:
+    """Return the rows of a table with propensities ``as_executed``, which tables of before did not hold.
+
+    Those of a table that does not say how its subsets were drawn are as they are.
+    """
+    config = metadata.get("config")
+    if _DRAWS in metadata or not rows or not isinstance(config, dict):
+        return list(rows)
+    try:
+        settings = settings_from(config, OutcomesSettings)
+        draws = draws_of(design(split_subset(rows[0].pool), settings.subsets, settings.per_task))
+    except (ValueError, BadInput):
+        return list(rows)
+    return as_executed(rows, draws)
 
 
 def _arm(subset: tuple[str, ...], propensity: float) -> SelectorSettings:

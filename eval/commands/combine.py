@@ -31,12 +31,13 @@ def main(args: argparse.Namespace) -> int:
     from eval.annotation.labels import load_scheme, read_labels
     from fama.episodes.store import write_failures
 
+    out = Path(args.out)
+    _check_replaced(out)
     taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
     labels = read_labels([Path(name) for name in args.files], crosswalk)
     found = combine(labels, taxonomy.codes, taxonomy.version, args.method)
     if not found.labels:
         raise BadInput(f"{' and '.join(labels)} label no failure in common; were they given the same episodes?")
-    out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     write_failures(out, found.labels)
     write_failures(out / DISPUTED, found.disputed)
@@ -45,6 +46,21 @@ def main(args: argparse.Namespace) -> int:
     disputed = out / DISPUTED
     sys.stdout.write(f"→ {disputed} ({len(found.disputed)}; for a human: fama annotate EPISODES --only {disputed})\n")
     return 0
+
+
+def _check_replaced(out: Path) -> None:
+    """Refuse a folder whose labels are somebody's own: they would be replaced, and they may be among those given.
+
+    Raises:
+        BadInput: names the annotator.
+    """
+    from eval.annotation.consensus import COMBINED
+    from fama.episodes.store import FAILURES, read_failures
+
+    path = out / FAILURES
+    others = [f.labeller for f in read_failures(path) if not f.labeller.startswith(COMBINED)] if path.exists() else []
+    if others:
+        raise BadInput(f"{path}: holds labels of {others[0]}, which would be replaced; give another folder with --out")
 
 
 def _show(found: "Consensus", count: int) -> None:

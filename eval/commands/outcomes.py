@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     written = asyncio.run(run_outcomes(settings, Path(args.out), command=command_line()))
     _show(written)
-    failed = sum(row.status == "error" for row in written.rows)
-    if failed:
-        sys.stderr.write(f"fama: {failed} episodes ended in an error; the same command runs them again\n")
-    return 1 if failed == len(written.rows) else 0
+    if written.errors:
+        sys.stderr.write(f"fama: {written.errors} episodes ended in an error; the same command runs them again\n")
+    return 1 if written.errors == written.episodes else 0
 
 
 def _show(written: "WrittenTable") -> None:
@@ -65,4 +65,11 @@ def _show(written: "WrittenTable") -> None:
         drawn.setdefault((row.domain, row.task_id), set()).add(row.subset)
     if len({frozenset(subsets) for subsets in drawn.values()}) > 1:
         print_note(screen, "Different tasks drew different subsets: compare them with `fama compare`.")
+    fewer = sum(count < written.draws for count in Counter(row.key for row in written.rows).values())
+    if fewer:
+        print_note(
+            screen,
+            f"{fewer} tasks and trials lack some of their {written.draws} subsets: propensities count them as left out "
+            "by chance.",
+        )
     screen.print(f"{written.path}: {len(written.rows)} episodes, {written.planned} planned")

@@ -47,6 +47,7 @@ def _show(summaries: "list[GroupSummary]", settings: Mapping[str, Collection[str
     from eval.metrics.formats import DASH
     from eval.metrics.summary import UNNAMED, distinctions
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table, row_name
+    from fama.selection.health import cut_by_budget
 
     most = max(summary.measures.trials for summary in summaries)
     shown = [k for k in range(1, most + 1) if k <= 5 or k == most]
@@ -69,6 +70,7 @@ def _show(summaries: "list[GroupSummary]", settings: Mapping[str, Collection[str
         notes.append(f"{DASH} in pass^k: no task has k trials with a verdict")
     if len(lines) > len(summaries):
         notes.append("Wrong tasks, with reasons and source: fama/envs/exclusions.yaml")
+    notes += [line for one in summaries for line in cut_by_budget(one.selector, one.cut)]
     screen = console()
     print_table(screen, columns, [(*identity, *_cells(m, shown)) for identity, m in lines])
     for note in (*notes, *(line for identity, m in lines for line in short_tasks(row_name(identity), m))):

@@ -49,26 +49,33 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[str]]":
-    """Return the value of every arm, and what to beware of in its selector's choices."""
-    from eval.compare.arm_replay import replay_arm, select_rows
+    """Return the value of every arm, and what to beware of in its inputs and its selector's choices."""
+    from eval.collect.outcomes import with_executed
+    from eval.compare.arm_replay import replay_arm, select_rows, unheld_limits
     from eval.compare.arms import build_arms, read_task_labels
     from eval.compare.lazy_models import LazyModel
-    from eval.compare.task_sets import other_splits
+    from eval.compare.stale_inputs import stale_inputs
+    from eval.compare.task_sets import learned_from, other_splits, outside_split
     from eval.off_policy import off_policy
     from fama.agents.runs.plan import load_benchmark
-    from fama.episodes.outcome_table import read_outcomes
+    from fama.episodes.outcome_table import read_metadata, read_outcomes
     from fama.helpers.pool import build_pool
     from fama.selection.base import SELECTORS
 
     path = str(settings.replay)
     world = load_benchmark(settings)
-    rows = read_outcomes(path, world.versions(settings.domain))
+    rows = with_executed(read_outcomes(path, world.versions(settings.domain)), read_metadata(path))
     table = select_rows(rows, settings, path, other_splits(settings, world))
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = LazyModel(settings.helper_model or settings.model, stack)
         found: list[OffPolicy] = []
-        beware: list[str] = []
+        beware = [
+            *unheld_limits(settings),
+            *outside_split(settings, world, table.tasks),
+            *learned_from(settings, table.tasks),
+            *stale_inputs(settings),
+        ]
         blind = {arm.arm: SELECTORS.traits(arm.name).blind for arm in settings.arms}
         for arm, selector in build_arms(settings, helpers, model, read_task_labels(settings)).items():
             replayed = await replay_arm(arm, selector, table, settings, helpers)

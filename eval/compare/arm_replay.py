@@ -1,25 +1,27 @@
 """Replaying arms from executed episodes: selectors choose anew, outcomes are looked up."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from eval.compare.rows import comparable_rows
-from eval.metrics.episode_scores import Score, TokenUse, score_of_row
+from eval.metrics.episode_scores import Score, score_of_row
+from fama.agents.agent_request import requester
 from fama.agents.runs.plan import check_once
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import SELECTION_ROLES, SelectionState, known_total, total_tokens
 from fama.episodes.state import VisibleState, state_from_json
 from fama.errors import BadInput
-from fama.helpers.base import Helper
+from fama.helpers.base import Helper, on_prefix
 from fama.randomness import derive_seed, generator
 from fama.selection.asking import room_for
 from fama.selection.base import AnySelector, Selection, select_for
 from fama.selection.budget import RunBudget
 from fama.selection.health import HealthTally, SelectorHealth, state_of
 from fama.settings import CompareSettings
-from fama.subsets import in_pool_order, join_subset, members_of
+from fama.subsets import in_order, in_pool_order, join_subset, members_of, subset_label
 
 #: The selection of a selector that the budget has no room to ask.
 _NOT_ASKED = Selection(subset=(), probabilities={}, propensity=None)
@@ -83,6 +85,17 @@ def check_replayable(settings: CompareSettings) -> None:
         )
 
 
+def unheld_limits(settings: CompareSettings) -> list[str]:
+    """Return a warning where a replay cannot hold a limit: a table's helpers went on after the first decision."""
+    named = [f"budget.{name}" for name in settings.budget.changed("episode", "run")] if settings.replay else []
+    if not named:
+        return []
+    return [
+        f"{' and '.join(named)}: a replay drops helpers at the first decision only; those that it keeps are looked up "
+        "with all they spent in the episode. Run live for what the limit leaves."
+    ]
+
+
 def select_rows(
     rows: Sequence[OutcomeRow], settings: CompareSettings, path: str, elsewhere: Mapping[str, str]
 ) -> ReplayTable:
@@ -91,7 +104,8 @@ def select_rows(
     ``elsewhere`` holds the tasks of other splits with their split; a number of tasks takes none of them.
 
     Raises:
-        BadInput: the table has no row of the benchmark, domain, strategy and backbone, or too few tasks.
+        BadInput: the table has no row of the benchmark, domain, strategy and backbone, too few tasks, or two rows of
+            one subset on a task and trial.
     """
     kept = comparable_rows(rows, settings, path)
     known = tuple(dict.fromkeys(row.task_id for row in kept))
@@ -117,6 +131,12 @@ def select_rows(
     chosen = tuple(row for row in kept if row.task_id in wanted and row.trial < settings.trials)
     if not chosen:
         raise BadInput(f"trials: {path} has no trial below {settings.trials} of these tasks")
+    (cell, times), *_ = Counter((row.key, members_of(row.subset)) for row in chosen).most_common(1)
+    if times > 1:
+        raise BadInput(
+            f"{path}: holds {times} episodes of {subset_label(in_order(cell[1]))} on {cell[0].task_id}, trial "
+            f"{cell[0].trial}, of which a replay looks up one; give the table of one run"
+        )
     return ReplayTable(path, chosen[0].backbone, tasks, chosen)
 
 
@@ -128,6 +148,7 @@ async def replay_arm(
     The looked-up episode is billed with the selector's own tokens in place of those in the table.
     """
     pool = tuple(helpers)
+    request = requester(settings)
     budgets = RunBudget(settings.budget)
     scores: list[Score] = []
     choices: list[tuple[str, str | None]] = []
@@ -145,7 +166,10 @@ async def replay_arm(
             how = state_of(selection.ledger)
         tally.add_selection(how, selection.subset, selection.ledger)
         budget.charge(sum(row.budget_tokens for row in selection.ledger))
-        subset = budget.fit(in_pool_order(selection.subset, pool), helpers, selection.probabilities).subset
+        wanted = in_pool_order(selection.subset, pool)
+        limited = budget.allowance().tokens is not None and any(on_prefix(helpers[name]) for name in wanted)
+        prefix = request(state).most_tokens() if limited else 0
+        subset, dropped = budget.fit(wanted, helpers, selection.probabilities, prefix)
         budget.release()
         chosen = how == "chosen" or bool(selection.subset)
         choices.append((key.task_id, join_subset(subset) if chosen else None))
@@ -159,15 +183,16 @@ async def replay_arm(
             replace(
                 old,
                 chosen=chosen,
-                tokens=TokenUse(
-                    agent=old.tokens.agent,
+                cut=old.decisions if dropped else 0,
+                tokens=replace(
+                    old.tokens,
                     helper=known_total((old.tokens.helper, total_tokens(selection.ledger, "helper"))),
                     selector=known_total(entry.total_tokens for entry in spent),
                     cached=known_total((old.tokens.cached, *(entry.cached_input_tokens for entry in spent))),
                     charged_input=known_total((old.tokens.charged_input, *(entry.input_tokens for entry in spent))),
                     output=known_total((old.tokens.output, *(entry.output_tokens for entry in spent))),
                 ),
-                selection_seconds=selection.seconds,
+                selection_seconds=None if old.selection_seconds is None else selection.seconds,
                 seconds=None if old.seconds is None else old.seconds + selection.seconds,
             )
         )

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from eval.collect.do_nothing import do_nothing
-from eval.compare.arm_replay import check_replayable, replay_arm, select_rows
+from eval.compare.arm_replay import check_replayable, replay_arm, select_rows, unheld_limits
 from eval.compare.arms import build_arms, check_inputs, plan_arms, read_task_labels, write_inputs
 from eval.compare.executed import Executed, read_executed
 from eval.compare.lazy_models import LazyModel, UnconnectedModel
@@ -76,6 +76,7 @@ async def run_comparison(
         *outside_split(settings, world, executed.tasks),
         *learned_from(settings, executed.tasks),
         *stale_inputs(settings),
+        *unheld_limits(settings),
     )
     comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *of_inputs)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")

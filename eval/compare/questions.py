@@ -41,6 +41,8 @@ def check_questions(settings: CompareSettings) -> None:
         plain = any(arm.arm == question.than and SELECTORS.traits(arm.name).plain for arm in settings.arms)
         if plain and question.tokens is not None:
             log.warning("questions: tokens: %s spends nothing on helpers; it has no effect", question.than)
+        elif question.tokens is not None and settings.replay:
+            log.warning("questions: tokens: a table does not say what helpers took of a cache; run it live")
 
 
 class AskedQuestion(Record):

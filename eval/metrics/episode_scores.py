@@ -53,7 +53,8 @@ class Score:
     ``subset`` holds every helper selected at any decision, joined in pool order; ``chosen`` is False where no helper is
     what was left because no choice of the selector could be read or made. ``cut`` counts the decisions at which helpers
     of the choice were left out.
-    ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``.
+    ``selection_seconds`` is the wall time of selection and helpers, summed over ``decisions``. ``notes``, ``rejected``
+    and it are None if unknown.
     ``seconds`` is the episode's wall time, None if unknown. ``reason`` is what ended it, ``attempt`` counts from 1 the
     runs that it took, ``commit`` is the checkout's; None where the record does not say it. ``config_hash`` is of
     an own run's settings.
@@ -75,9 +76,9 @@ class Score:
     held: bool = True
     decisions: int = 0
     cut: int = 0
-    notes: int = 0
-    rejected: int = 0
-    selection_seconds: float = 0.0
+    notes: int | None = 0
+    rejected: int | None = 0
+    selection_seconds: float | None = 0.0
     seconds: float | None = None
     benchmark_version: str | None = None
     importer: str = "fama"
@@ -129,7 +130,7 @@ def _new(rows: Iterable[LedgerRow]) -> int | None:
     return None if total is None or cached is None else total - cached
 
 
-def amount(count: int | None) -> float:
+def amount(count: float | None) -> float:
     """Return a count for arithmetic over arrays: not a number where it is unknown."""
     return math.nan if count is None else float(count)
 
@@ -177,8 +178,9 @@ def score_of(episode: Episode) -> Score:
 def score_of_row(row: OutcomeRow, arm: str) -> Score:
     """Return the score of an executed cell of an outcome table, under an arm's name.
 
-    The table does not keep an error's boundary; notes and the seconds of selection are unknown, 0.
+    The table does not keep an error's boundary, the notes and seconds of helpers, nor what the user's model took.
     """
+    unknown = None if row.subset else 0
     return Score(
         id=row.episode_id,
         benchmark=row.benchmark,
@@ -194,6 +196,8 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
             agent=row.tokens_agent,
             helper=row.tokens_helper,
             selector=row.tokens_selector,
+            user=None,
+            judge=None,
             cached=row.tokens_cached,
             charged_input=row.tokens - row.output_tokens,
             output=row.output_tokens,
@@ -201,6 +205,9 @@ def score_of_row(row: OutcomeRow, arm: str) -> Score:
         ),
         subset=row.subset,
         decisions=row.decisions,
+        notes=unknown,
+        rejected=unknown,
+        selection_seconds=unknown,
         seconds=row.seconds,
         benchmark_version=row.benchmark_version,
         importer="outcome table",

@@ -138,10 +138,10 @@ def measure_arm(scores: Sequence[Score], tasks: Sequence[str], resampling: Resam
         cached_share=ratio_interval(
             sums.of(lambda s: amount(s.tokens.cached)), sums.of(lambda s: amount(s.tokens.charged_input)), weights
         ),
-        notes=_mean([s.notes for s in scored]) if scored else None,
-        rejected_notes=_mean([s.rejected for s in scored]) if scored else None,
+        notes=known_mean([s.notes for s in scored]),
+        rejected_notes=known_mean([s.rejected for s in scored]),
         decision_seconds=ratio_interval(
-            sums.of(lambda s: s.selection_seconds), sums.of(lambda s: s.decisions), weights
+            sums.of(lambda s: amount(s.selection_seconds)), sums.of(lambda s: s.decisions), weights
         ),
         episode_seconds=ratio_interval(
             _TaskSums(timed, tasks).of(lambda s: s.seconds or 0.0), _TaskSums(timed, tasks).of(lambda _: 1.0), weights
@@ -238,7 +238,3 @@ def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:
 def _detectable(differences: Array, alpha: float = 0.05) -> float | None:
     n = len(differences)
     return detectable_effect(spread_of(differences.tolist()), n, alpha) if n > 1 else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

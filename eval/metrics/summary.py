@@ -21,7 +21,8 @@ class GroupSummary(Record):
 
     ``variant`` is what else sets an imported arm apart: agent, user model, settings, or the file that is its own arm.
     ``config_hash`` is that of an own run's settings, without which task, trial and arm do not say what was run.
-    ``arm`` are the selector's settings, None where the folder of the episodes does not say them.
+    ``arm`` are the selector's settings, None where the folder of the episodes does not say them. ``cut`` counts the
+    decisions at which a budget left chosen helpers out.
     """
 
     benchmark: str
@@ -34,6 +35,7 @@ class GroupSummary(Record):
     config_hash: str | None
     arm: dict[str, Any] | None = None
     measures: Measures
+    cut: int = 0
     wrong_tasks: tuple[str, ...] = ()
     corrected: Measures | None = None
 
@@ -122,6 +124,7 @@ def _summary(group: Sequence[Score], arm: RecordedArm | None, draws: Resampling)
         **names,
         arm=None if arm is None else dict(arm.settings),
         measures=measure_arm(group, tasks, draws),
+        cut=sum(score.cut for score in group),
         wrong_tasks=wrong,
         corrected=measure_arm(right, [t for t in tasks if t not in listed], draws) if wrong and right else None,
     )

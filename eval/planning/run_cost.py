@@ -49,20 +49,21 @@ def estimate_cost(
     """Return what the comparison still costs.
 
     The first of these that there is: finished episodes of the comparison in ``out``, each arm by its own; rows of the
-    outcome ``table``, those of the backbone and strategy if it has any; for helpdesk, an assumption.
+    outcome ``table``, errors apart, those of the backbone and strategy if it has any; for helpdesk, an assumption.
     """
     hashed = config_hash(settings)
     plan = {episode_id(one, hashed): one.selector.arm for one in plan_arms(settings, tasks)}
     finished = _finished(plan, out)
     done = [spent for arm in finished.values() for spent in arm.values()]
     left = [arm for key, arm in plan.items() if key not in finished.get(arm, {})]
+    scored = [row for row in table if row.success is not None]
     arms: dict[str, _Mean] = {}
     if done:
         arms = {arm: _mean(spent.values()) for arm, spent in finished.items()}
         overall, basis = _mean(done), f"{len(done)} episodes in {out}, each arm by its own where it has any"
-    elif table:
-        same = [row for row in table if (row.backbone, row.strategy) == (settings.model.name, settings.strategy)]
-        rows = same or table
+    elif scored:
+        same = [row for row in scored if (row.backbone, row.strategy) == (settings.model.name, settings.strategy)]
+        rows = same or scored
         what = "" if same else ", of another backbone or strategy"
         overall = _mean(_Mean(row.cost(), row.seconds) for row in rows)
         basis = f"{len(rows)} executed subsets in {settings.outcomes or settings.lattice}{what}"
@@ -75,7 +76,7 @@ def estimate_cost(
     means = [arms.get(arm, overall) for arm in left]
     seconds = _sum(mean.seconds for mean in means)
     hours = None if seconds is None else seconds / settings.concurrency / 3600
-    return RunCost(len(left), _sum(mean.tokens for mean in means), hours, basis, bool(done or table))
+    return RunCost(len(left), _sum(mean.tokens for mean in means), hours, basis, bool(done or scored))
 
 
 def _finished(plan: Mapping[str, str], out: Path) -> dict[str, dict[str, _Mean]]:

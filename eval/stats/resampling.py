@@ -6,6 +6,9 @@ import numpy as np
 
 from fama.intervals import Array, Interval, clustered_share, percentile_interval, task_weights
 
+#: Resampled values that differ by less are equal.
+_EQUAL = 1e-9
+
 
 class Resample:
     """Sums over units, as they are and in every resample of the tasks that the units belong to."""
@@ -21,14 +24,15 @@ class Resample:
         """Return the statistic of sums over units, with an expanded percentile interval over resampled tasks.
 
         ``per_unit`` arrays have shape [units, ...]; the statistic takes their sums, [...] or [draws, ...], and is NaN
-        where it is not defined.
+        where it is not defined. Where all resamples are equal, as of a perfect agreement, they do not tell how sure the
+        value is, and there are no ends.
         """
         value = float(statistic(*(array.sum(axis=0, dtype=np.float64) for array in per_unit)))
         if np.isnan(value):
             return Interval(None, None, None, self.tasks)
         draws = statistic(*(np.tensordot(self._weights, array, axes=1) for array in per_unit))
         draws = draws[~np.isnan(draws)]
-        if 2 * len(draws) < len(self._weights):
+        if 2 * len(draws) < len(self._weights) or np.ptp(draws) < _EQUAL:
             return Interval(value, None, None, self.tasks)
         return percentile_interval(value, draws, self.tasks)
 

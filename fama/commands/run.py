@@ -58,10 +58,13 @@ def _print_summary(summary: "RunSummary", out: Path, blind: bool) -> None:
     arms = [_measures(arm) for arm in summary.arms.values()]
     rows = [(measure, *(arm[measure] for arm in arms)) for measure in (arms[0] if arms else ())]
     columns = [*names("measure"), *(Column(arm, "words") for arm in summary.arms)]
+    from fama.selection.health import cut_by_budget
+
     screen = console()
     print_table(screen, columns, rows, title=str(out / "episodes.jsonl"))
     for name, arm in summary.arms.items():
-        for line in arm.health.warnings(name, blind) if arm.health is not None else ():
+        health = arm.health.warnings(name, blind) if arm.health is not None else ()
+        for line in (*health, *cut_by_budget(name, arm.cut)):
             print_note(screen, line)
 
 
@@ -77,7 +80,7 @@ def _measures(arm: "ArmSummary") -> dict[str, str]:
         "error": f"{status.get('error', 0)}",
         "ended by": ", ".join(f"{reason} {count}" for reason, count in endings),
         "mean tokens": _number(arm.tokens.get("total"), 0),
-        "of these cached": _number(arm.tokens.get("cached"), 0),
+        "cached, of the agent": _number(arm.tokens.get("cached"), 0),
         "mean decisions": _number(arm.decisions, 1),
         "mean seconds": _number(arm.seconds, 1),
         "unparsed replies": f"{arm.parse_failures}",

@@ -13,12 +13,12 @@ from fama.episodes.keys import EpisodeKey
 from fama.episodes.record_faults import fault_of
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
 from fama.episodes.spending import CostUnit
-from fama.episodes.state import state_at, state_to_json
+from fama.episodes.state import state_after, state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
 from fama.hashing import content_hash
 from fama.redaction import redact, redact_tree
-from fama.subsets import POOL, join_subset
+from fama.subsets import POOL, Subset, join_subset, split_label
 
 log = logging.getLogger(__name__)
 
@@ -81,19 +81,24 @@ class OutcomeRow(Record):
         return None if self.tokens_cached is None else float(self.tokens - self.tokens_cached)
 
 
-def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) -> list[OutcomeRow]:
+def episodes_to_rows(
+    episodes: Iterable[Episode], pool: Sequence[str] = POOL, drawn: Mapping[str, float] | None = None
+) -> list[OutcomeRow]:
     """Return rows of the episodes whose selector held one subset for the whole episode.
 
     Episodes without decisions (imported, or failed before the first one) and episodes whose
     selection changed on the way have no cell in the table and are left out, and so are, with a warning, those that a
     budget left with other helpers at some decisions, and those whose server reported no token counts.
+
+    ``drawn`` are the propensities of a design's subsets by arm, the subset's label. An error at the first decision then
+    has a row, since the arm says which subset was tried; one before the user spoke has no state, and so none.
     """
     rows: list[OutcomeRow] = []
     unknown = cut = 0
     for episode in episodes:
         if total_tokens(episode.ledger) is None:
             unknown += 1
-        elif (row := _row(episode, pool)) is not None:
+        elif (row := _row(episode, pool, drawn or {})) is not None:
             rows.append(row)
         else:
             cut += any(decision.dropped for decision in episode.decisions)
@@ -113,11 +118,11 @@ def episodes_to_rows(episodes: Iterable[Episode], pool: Sequence[str] = POOL) ->
     return rows
 
 
-def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
-    chosen = {(frozenset(d.subset), frozenset(d.dropped)) for d in episode.decisions}
-    if len(chosen) != 1:
+def _row(episode: Episode, pool: Sequence[str], drawn: Mapping[str, float]) -> OutcomeRow | None:
+    tried = _tried(episode, drawn)
+    if tried is None:
         return None
-    first = episode.decisions[0]
+    subset, propensity = tried
     charged = [row for row in episode.ledger if role_group(row.role) in CHARGED]
     status = episode.outcome.status
     return OutcomeRow(
@@ -129,8 +134,8 @@ def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
         trial=episode.trial,
         backbone=episode.backbone or "",
         strategy=episode.strategy or "",
-        subset=join_subset(first.subset),
-        propensity=None if first.dropped else first.propensity,
+        subset=join_subset(subset),
+        propensity=propensity,
         status=status,
         success=None if status == "error" else status == "success",
         reward=episode.reward,
@@ -144,8 +149,20 @@ def _row(episode: Episode, pool: Sequence[str]) -> OutcomeRow | None:
         seconds=episode.seconds,
         pool=join_subset(pool),
         prompts_hash=content_hash(episode.prompt_hashes),
-        state=state_to_json(state_at(episode, 0)),
+        state=state_to_json(state_at(episode, 0) if episode.decisions else state_after(episode)),
     )
+
+
+def _tried(episode: Episode, drawn: Mapping[str, float]) -> tuple[Subset, float | None] | None:
+    """Return the one subset of an episode and its propensity; None where it held none throughout."""
+    if not episode.decisions:
+        arm, begun = episode.selector or "", any(message.role == "user" for message in episode.messages)
+        known = episode.outcome.status == "error" and begun and arm in drawn
+        return (split_label(arm), drawn[arm]) if known else None
+    if len({(frozenset(d.subset), frozenset(d.dropped)) for d in episode.decisions}) > 1:
+        return None
+    first = episode.decisions[0]
+    return first.subset, None if first.dropped else first.propensity
 
 
 def write_outcomes(path: Path | str, rows: Sequence[OutcomeRow], metadata: Mapping[str, Any]) -> None:

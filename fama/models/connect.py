@@ -13,7 +13,7 @@ from fama.errors import BadInput, FamaError
 from fama.hashing import content_hash
 from fama.models.base import ChatModel
 from fama.models.client import Flavour, OpenAIChat
-from fama.models.prices import price_table
+from fama.models.prices import price_at
 from fama.models.server_errors import error_words, parse_error_body
 from fama.models.servers import vllm_offline as offline
 from fama.models.servers.llama_cpp import ServerSpec, serve
@@ -100,7 +100,6 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
     if settings.base_url:
         key = _key(settings.api_key_env)
         flavour = await probe(settings.base_url, settings.name, key, settings.api_key_env)
-        price = price_table().get(settings.name) if flavour == "openai" else None
         return await stack.enter_async_context(
             OpenAIChat(
                 settings.name,
@@ -110,7 +109,7 @@ async def _open(settings: "ModelSettings", stack: AsyncExitStack) -> ChatModel:
                 prefill=settings.prefill,
                 timeout=settings.timeout,
                 retries=settings.retries,
-                price=price,
+                price=price_at(settings.base_url, settings.name),
                 trust_env=not is_local(settings.base_url),
                 extra_body=settings.extra_body,
             )

@@ -164,6 +164,14 @@ def is_choice(episode: Episode) -> bool:
     return not states or "chosen" in states or any(d.subset or d.dropped for d in episode.decisions)
 
 
+def cut_by_budget(arm: str, count: int | None) -> tuple[str, ...]:
+    """Return a warning where a budget left helpers of an arm's choices out: its numbers are of fewer than it chose."""
+    if not count:
+        return ()
+    where = "1 decision" if count == 1 else f"{count} decisions"
+    return (f"{arm}: the budget left chosen helpers out at {where}, which count as the arm's all the same.",)
+
+
 def portion(count: int, of: int) -> str:
     """Return ``12 of 60 (20 %)``."""
     return f"{count} of {of} ({100 * count / of:.0f} %)" if of else f"{count} of 0"

@@ -13,7 +13,8 @@ import pytest
 import fama
 from fama.agents.runs import ray_jobs as remote
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, Purse
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.run_config import run_prompts
+from fama.agents.runs.runner import Planned, load_benchmark, run_planned
 from fama.cli import main
 from fama.episodes.records import Episode
 from fama.errors import BadInput, FamaError
@@ -137,6 +138,22 @@ async def test_a_worker_with_another_benchmark_stops_the_run(tmp_path: Path) -> 
     with pytest.raises(FamaError, match="another benchmark version"):
         async with recipe.opened():
             pass
+
+
+async def test_prompts_of_arms_that_are_left_out_do_not_stop_a_run_that_goes_on(tmp_path: Path) -> None:
+    """A folder tells the prompts of all arms that were run in it; workers need those of the present ones."""
+    one = settings(selector={"name": "prompted", "options": {"form": "on_prefix"}})
+    other = settings()
+    told_of_both = {**run_prompts(one), **run_prompts(other)}
+    content = {"benchmark_version": load_benchmark(other).version("house"), "config_hash": "x", "prompts": told_of_both}
+    assert run_prompts(other).keys() < told_of_both.keys()
+    async with EpisodeRecipe(other, content).opened():
+        pass
+    edited = {**told_of_both, **dict.fromkeys(list(run_prompts(other))[:1], "0")}
+    for prompts in (edited, {}):
+        with pytest.raises(FamaError, match="another prompts"):
+            async with EpisodeRecipe(other, {**content, "prompts": prompts}).opened():
+                pass
 
 
 @pytest.mark.parametrize(

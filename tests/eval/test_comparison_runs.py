@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput
 from tests.support.comparisons import comparison, live, table
 from tests.support.eval_builders import build
-from tests.support.toy_world import toy_world
+from tests.support.toy_world import ToyHelper, toy_world
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +127,57 @@ async def test_a_budget_that_ended_before_the_run_is_told(tmp_path: Path, limit:
     (line,) = told
     assert cut["all"] > 0 and f"all {cut['all']} of " in line and "none" not in line
     assert line.endswith("That of the run is shared by the arms and ends for what comes last.")
+
+
+async def test_a_replayed_budget_says_what_it_cut_and_what_it_cannot_hold(tmp_path: Path) -> None:
+    path = str(await table(tmp_path / "table"))
+    found = await live(tmp_path / "decision", replay=path, budget={"decision": 25})
+    (line,) = [line for line in found.warnings if "the budget left chosen helpers out" in line]
+    assert line.endswith("left chosen helpers out: all 4 of 4 (100 %).") and found.arm("all").subsets == {"Alpha": 4}
+    assert not [line for line in found.warnings if "a replay drops helpers" in line]
+    found = await live(tmp_path / "episode", replay=path, budget={"episode": 1000})
+    (line,) = [line for line in found.warnings if "a replay drops helpers" in line]
+    assert line.startswith("budget.episode: ") and found.arm("all").subsets == {"Alpha+Beta": 4}
+
+
+async def test_a_replay_counts_the_agents_request_that_helpers_send_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper at the end of the agent's request costs that request, too: a live run has no room for it."""
+    path = str(await table(tmp_path / "table"))
+    monkeypatch.setattr(ToyHelper, "on_prefix", True, raising=False)
+    tight: dict[str, Any] = {"budget": {"decision": 60}}
+    ran = await live(tmp_path / "live", **tight)
+    replayed = await live(tmp_path / "replayed", replay=path, **tight)
+    assert [arm.subsets for arm in replayed.arms] == [arm.subsets for arm in ran.arms] == [{"none": 4}] * 3
+
+
+async def test_what_a_table_does_not_say_is_unknown_in_a_replay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seconds and number of notes, the user's tokens, what helpers found in a cache: all were 0."""
+    asked = [{"arm": "alpha", "than": "all", "tokens": 0.7}]
+    found = await live(tmp_path / "replayed", replay=str(await table(tmp_path / "table")), questions=asked)
+    plain, helped = found.arm("none").measures, found.arm("all").measures
+    assert (plain.notes, plain.rejected_notes, plain.decision_seconds.value) == (0, 0, 0)
+    assert (helped.notes, helped.rejected_notes, helped.decision_seconds.value) == (None, None, None)
+    assert helped.tokens_by_role == {"agent": 207.25, "helper": 80, "selector": 0, "user": None, "judge": None}
+    share = found.answers[0].token_share
+    assert share is not None and (share.value, share.n) == (None, 4) and found.answers[0].tokens_shown is None
+    assert "questions: tokens: a table does not say what helpers took of a cache; run it live" in caplog.text
+
+
+def test_run_and_score_tell_what_a_budget_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four of six episodes of "all" ran without a helper: its rate is not that of all helpers."""
+    words = ["run", "benchmark=toy", "domain=d", "split=test", "tasks=6", "model.name=scripted:toy", "demonstrations=0"]
+    words += ["helpers.pool=[Alpha,Beta]", "selector.name=all"]
+    line = "all: the budget left chosen helpers out at 4 decisions"
+    assert main([*words, "budget.run=150", "--out", str(tmp_path / "cut")]) == 0
+    assert line in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    for folder in ("cut", "whole"):
+        assert main(["score", str(tmp_path / folder)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("the budget left chosen helpers out") == 1 and line in shown
+    told = json.loads((tmp_path / "cut" / "summary.json").read_text(encoding="utf-8"))
+    assert told["arms"]["all"]["cut"] == told["overall"]["cut"] == 4

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.consensus import combine
+from eval.annotation.consensus import Method, combine
 from fama.cli import main
 from fama.episodes.records import Evidence, Failure
 from fama.episodes.store import read_failures, write_failures
@@ -55,6 +55,21 @@ def test_two_who_differ_are_a_draw_that_a_human_must_decide() -> None:
     assert found.disputed == (draw,)
 
 
+@pytest.mark.parametrize("method", ["dawid-skene", "majority"])
+def test_a_failure_that_fits_no_category_is_given_none(method: Method) -> None:
+    """Three who agree that none fits had a category all the same, with the confidence 0.005."""
+    _, labels = synthetic(30, {"a": 0.9, "b": 0.85, "c": 0.8})
+    for name, said in (("a", ("", "CM", "CM")), ("b", ("", "", "DCV")), ("c", ("", "", "IFU"))):
+        for n, code in enumerate(said, 30):
+            none = {"categories": (), "primary": (), "fits_none": True}
+            labels[name][f"e{n}"] = label(n, code or "CM", labeller=name).model_copy(update={} if code else none)
+    found = {one.episode_id: one for one in combine(labels, CODES, VERSION, method).labels}
+    for unit in ("e30", "e31"):
+        assert (found[unit].primary, found[unit].categories, found[unit].fits_none) == ((), (), True)
+        assert (found[unit].confidence or 0) > 0.6
+    assert found["e32"].primary and not found["e32"].fits_none  # all name a category, each another one
+
+
 def test_steps_blame_and_evidence_come_from_those_who_agree() -> None:
     finding = Evidence(source="gold:extra", category="DCV", step=4, quote="x")
     said = [
@@ -88,3 +103,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["agree", str(out), files[0], "--bootstrap", "200"]) == 0
     assert main(["combine", files[0], "--out", str(out)]) == 2
     assert "one annotator alone agrees with nobody" in capsys.readouterr().err
+
+
+def test_an_annotators_labels_are_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder of an annotator as --out: the combined labels would have stood in place of that annotator's."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write_failures(tmp_path / name, [label(0, "CM", labeller=name)])
+    before = (tmp_path / "a" / "failures.jsonl").read_bytes()
+    words = ["combine", str(tmp_path / "a"), str(tmp_path / "b"), "--out"]
+    assert main([*words, str(tmp_path / "a")]) == 2
+    told = capsys.readouterr().err
+    assert "failures.jsonl: holds labels of a, which would be replaced" in told and told.count("\n") == 1
+    assert (tmp_path / "a" / "failures.jsonl").read_bytes() == before
+    assert [main([*words, str(tmp_path / "out")]) for _ in range(2)] == [0, 0]

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.off_policy import off_policy
+from eval.collect.designs import as_executed
+from eval.off_policy import MATCHED, off_policy
 from fama.cli import main
 from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.episodes.keys import EpisodeKey
@@ -64,6 +65,19 @@ def test_errors_of_a_sampled_log_bias_nothing() -> None:
     assert abs(float(np.mean(ips)) - 0.6) < 0.03 and abs(float(np.mean(robust)) - 0.6) < 0.03
 
 
+def test_choices_that_the_log_never_holds_are_told() -> None:
+    """SYNTHETIC: every subset solves 6 of 10 tasks; on half of them a subset is chosen that was never drawn."""
+    rng = np.random.default_rng(0)
+    rows = [row(f"t{t}", SUBSETS[p], bool(rng.random() < 0.6)) for t in range(150) for p in rng.choice(4, 2, False)]
+    found = off_policy("x", {key(f"t{t}"): "TSA" if t % 2 else "DCE+TSA" for t in range(150)}, rows, draws=100)
+    assert (found.unlogged, found.matched > MATCHED) == (75, True)
+    assert found.warning.startswith("the log has no episode of the subset chosen on 75 of 150 tasks and trials: IPS")
+    assert found.ips.value is not None and found.ips.value < 0.4 and found.snips.value is not None
+    assert abs(found.snips.value - 0.6) < 0.15
+    whole = off_policy("x", {key(f"t{t}"): "TSA" for t in range(150)}, rows, draws=100)
+    assert (whole.unlogged, whole.warning) == (0, "")
+
+
 def test_a_missing_propensity_is_refused() -> None:
     for success in (True, None):
         with pytest.raises(BadInput, match="has no propensity"):
@@ -111,6 +125,31 @@ def test_estimates_are_unbiased_and_their_intervals_cover() -> None:
     assert np.std(values["doubly_robust"]) < np.std(values["ips"])
 
 
+def test_an_interrupted_log_biases_nothing() -> None:
+    """SYNTHETIC: of two draws of every task one was run; by the propensities of drawing, IPS is half of the truth."""
+    rng = np.random.default_rng(4)
+    values = []
+    for run in range(100):
+        rows = as_executed(logged(rng, 60)[::2], 2)
+        found = off_policy("x", {key(f"t{i}"): SUBSETS[3] for i in range(60)}, rows, draws=2, seed=run)
+        values.append(found.ips.value or 0.0)
+    assert abs(float(np.mean(values)) - RATES[3]) < 0.05
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.95])
+def test_intervals_cover_where_hardly_any_episode_differs(rate: float) -> None:
+    """SYNTHETIC: a quarter of the logs has no success of the chosen subset; predictions alone moved then."""
+    rng = np.random.default_rng(5)
+    runs, covered = 60, dict.fromkeys(("direct", "doubly_robust"), 0)
+    for run in range(runs):
+        rows = [row(f"t{t}", SUBSETS[p], bool(rng.random() < rate)) for t in range(50) for p in rng.choice(4, 2, False)]
+        found = off_policy("x", {key(f"t{t}"): "TSA" for t in range(50)}, rows, draws=200, seed=run)
+        for name in covered:
+            one = getattr(found, name)
+            covered[name] += one.low <= rate <= one.high
+    assert min(covered.values()) >= 0.9 * runs, covered
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = '{"policy": "Be kind.", "tools": [], "messages": [{"role": "user", "content": "Hello"}], "turn": 0}'
     here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop", "state": state}
@@ -122,7 +161,39 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "doubly robust %" in shown and "TSA" in shown and "of 24" in shown
     assert "same subset" not in shown  # fixed choices are what these arms are for
+    said = " ".join(shown.split())  # as a comparison says of its inputs
+    assert "24 of 24 tasks are not of the split train: t0, " in said and "was run with other helper texts" in said
     found = json.loads((tmp_path / "value" / "value.json").read_text(encoding="utf-8"))
     assert [one["arm"] for one in found] == ["none", "TSA"] and found[0]["tasks"] == 24
+    learned = f"arms=[{{name: best_fixed, options: {{outcomes: {tmp_path / 'outcomes.parquet'}}}}}]"
+    assert main(["value", table, learned, "tasks=[t1, t2, t3]", "split=train", "--out", str(tmp_path / "own")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "best_fixed learned from 3 of the 3 compared tasks" in said
+    seed = [one.model_copy(update={"episode_id": f"other-{one.episode_id}"}) for one in rows]
+    write_outcomes(tmp_path / "both.parquet", [*rows, *seed], {})
+    capsys.readouterr()
+    assert main(["value", f"replay={tmp_path / 'both.parquet'}", arms, "split=train", "tasks=24"]) == 2
+    told = capsys.readouterr().err
+    assert "both.parquet: holds 2 episodes of " in told and "give the table of one run" in told
     assert main(["value", arms]) == 2
     assert "name the outcome table" in capsys.readouterr().err
+
+
+def test_the_command_takes_an_interrupted_table_of_before_as_one(tmp_path: Path) -> None:
+    state = '{"policy": "Be kind.", "tools": [], "messages": [{"role": "user", "content": "Hello"}], "turn": 0}'
+    here = {"benchmark": "helpdesk", "benchmark_version": Helpdesk().version("shop"), "domain": "shop", "state": state}
+    rows = [r.model_copy(update=here) for r in logged(np.random.default_rng(0), 24)[::2]]
+    config = {"per_task": 2, "subsets": [[], ["TSA"], ["Verifier"], ["TSA", "Verifier"]]}
+    values = []
+    for name, metadata in (("unsaid", {}), ("said", {"config": config})):
+        write_outcomes(tmp_path / f"{name}.parquet", rows, metadata)
+        words = [
+            f"replay={tmp_path / name}.parquet",
+            "helpers.pool=[TSA,Verifier]",
+            "arms=[{name: all}]",
+            "split=train",
+            "tasks=24",
+        ]
+        assert main(["value", *words, "--out", str(tmp_path / name)]) == 0
+        values.append(json.loads((tmp_path / name / "value.json").read_text(encoding="utf-8"))[0]["ips"]["value"])
+    assert values[1] == pytest.approx(2 * values[0]) and values[0] > 0

@@ -10,16 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.collect.designs import design, draw_subsets
-from eval.collect.outcomes import plan_outcomes, run_outcomes
+from eval.collect.designs import as_executed, design, draw_subsets
+from eval.collect.outcomes import plan_outcomes, run_outcomes, with_executed
 from fama.cli import main
 from fama.envs.base import Action, Observation
 from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput, EnvironmentFault
+from fama.models.base import CallFailed, ChatReply, ChatRequest
+from fama.models.scripted import ScriptedModel
 from fama.randomness import generator
 from fama.subsets import POOL, split_subset
+from tests.support.outcome_rows import row
 from tests.support.toy_world import ToyEnvironment, base, outcomes_settings, toy_world
 
 
@@ -135,9 +138,76 @@ async def test_a_table_that_was_stopped_is_written_and_goes_on(
     monkeypatch.setattr(EpisodeStore, "append", full_after_three)
     with pytest.raises(OSError, match="disk full"):
         await run_outcomes(settings, tmp_path, command="x", progress=False)
-    assert len(read_outcomes(tmp_path / "outcomes.parquet")) == 3
+    rows = read_outcomes(tmp_path / "outcomes.parquet")
+    # one of two draws of three tasks: 1/2 of the propensities of being drawn, of which each is 2/3 or 1/3
+    assert len(rows) == 3
+    size = {"": 2 / 3, "Alpha": 1 / 3, "Beta": 1 / 3, "Alpha+Beta": 2 / 3}
+    assert [row.propensity for row in rows] == pytest.approx([size[row.subset] / 2 for row in rows])
     monkeypatch.setattr(EpisodeStore, "append", append)
-    assert len((await run_outcomes(settings, tmp_path, command="x", progress=False)).rows) == 8
+    rows = (await run_outcomes(settings, tmp_path, command="x", progress=False)).rows
+    assert len(rows) == 8 and [row.propensity for row in rows] == pytest.approx([size[row.subset] for row in rows])
+
+
+def test_propensities_of_an_interrupted_table_are_of_execution() -> None:
+    """Two of three draws of every task were run: a subset's share of the tasks is its propensity."""
+    candidates = design(POOL[:3], None, 3)
+    rows = []
+    for task in range(3000):
+        taken = draw_subsets(candidates, generator(3, "test", task))
+        rows += [row(f"t{task}", "+".join(one.subset), True, one.propensity) for one in taken[:2]]
+    told = {one.subset: one.propensity for one in as_executed(rows, 3)}
+    for subset, count in Counter(one.subset for one in rows).items():
+        assert count / 3000 == pytest.approx(told[subset], abs=0.04), subset
+    whole = [row("t", subset, True, 0.6) for subset in ("", "DCE", "TSA")]
+    assert as_executed(whole, 3) == whole
+    table = as_executed(whole[:2], 3)
+    config = {"per_task": 3, "subsets": [[], ["TSA"], ["Verifier"], ["TSA", "Verifier"]]}
+    assert with_executed(whole[:2], {"config": config}) == table  # a table of before
+    assert with_executed(table, {"config": config, "draws": 3}) == table  # tells it by itself
+    assert with_executed(whole[:2], {"config": {"per_task": "x"}}) == with_executed(whole[:2], {}) == whole[:2]
+
+
+def test_an_error_at_the_first_decision_is_a_row_of_its_subset(
+    tmp_path: Path, world: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A request that is too long with one helper fails before any decision is made."""
+    answer = ScriptedModel.complete
+
+    async def too_long(self: ScriptedModel, request: ChatRequest) -> ChatReply:
+        if "Beta" in request.prefill:
+            raise CallFailed("HTTP 400: too long")
+        return await answer(self, request)
+
+    monkeypatch.setattr(ScriptedModel, "complete", too_long)
+    config = tmp_path / "o.yaml"
+    config.write_text(yaml.safe_dump(base(tasks=4, per_task=4, stop_after=0)), encoding="utf-8")
+    assert main(["outcomes", "--config", str(config), "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert "8 episodes ended in an error" in shown.err and shown.out.count("4 unknown") == 2
+    rows = read_outcomes(tmp_path / "out" / "outcomes.parquet")
+    assert Counter((one.subset, one.status == "error") for one in rows) == {
+        ("", False): 4,
+        ("Alpha", False): 4,
+        ("Beta", True): 4,
+        ("Alpha+Beta", True): 4,
+    }
+    assert {one.propensity for one in rows} == {1.0} and len({one.state for one in rows}) == 4
+
+
+def test_errors_before_the_user_speaks_are_told_too(
+    tmp_path: Path, world: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def breaks(self: ToyEnvironment, seed: int) -> Observation:
+        if self._need == "Alpha":
+            raise EnvironmentFault("gone")
+        return Observation("user", f"I need {self._need}.")
+
+    monkeypatch.setattr(ToyEnvironment, "reset", breaks)
+    config = tmp_path / "o.yaml"
+    config.write_text(yaml.safe_dump(base(tasks=4, per_task=2)), encoding="utf-8")
+    assert main(["outcomes", "--config", str(config), "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert "2 episodes ended in an error" in shown.err and "6 episodes, 8 planned" in shown.out
 
 
 def test_the_command(tmp_path: Path, world: None, capsys: pytest.CaptureFixture[str]) -> None:

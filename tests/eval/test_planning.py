@@ -51,7 +51,8 @@ def test_discordance_by_hand() -> None:
 
 def test_cost_is_of_the_rows_of_the_backbone_and_strategy_if_there_are_any(tmp_path: Path) -> None:
     here = {"backbone": "b", "tokens": 3600, "seconds": 20.0}
-    rows = [row("a", "", True), row("a", "TSA", None).model_copy(update=here)]
+    rows = [row("a", "", True), row("a", "TSA", False).model_copy(update=here)]
+    broken = row("b", "TSA", None).model_copy(update={**here, "tokens": 0, "seconds": 0.5})
     settings = CompareSettings.model_validate(
         {
             "model": {"name": "b"},
@@ -61,7 +62,7 @@ def test_cost_is_of_the_rows_of_the_backbone_and_strategy_if_there_are_any(tmp_p
             "outcomes": "t",
         }
     )
-    cost = estimate_cost(settings, ("x", "y", "z"), tmp_path, rows)
+    cost = estimate_cost(settings, ("x", "y", "z"), tmp_path, [*rows, broken])  # errors are run again, and no measure
     assert (cost.episodes, cost.tokens) == (12, 12 * 3600)
     assert cost.hours == pytest.approx(12 * 20 / 2 / 3600)
     assert cost.basis == "1 executed subsets in t"

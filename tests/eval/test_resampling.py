@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from eval.annotation.agreement import cohen_kappa
 from eval.stats.resampling import Resample
 from fama.intervals import Array, Interval, ratio_interval, task_weights
 
@@ -39,3 +40,15 @@ def test_ends_need_half_of_the_draws(defined: int, has_ends: bool) -> None:
     got = Resample(TASK_OF, 10, 0, "x").interval(statistic, np.ones(4))
     assert (got.value, got.n) == (4.0, 3)
     assert [end is not None for end in (got.low, got.high)] == [has_ends] * 2
+
+
+def test_equal_resamples_do_not_tell_how_sure_a_value_is() -> None:
+    """Two annotators who agree on five failures of five tasks: κ is 1 in every resample."""
+    confusions = np.zeros((5, 2, 2))
+    confusions[range(5), [0, 0, 0, 1, 1], [0, 0, 0, 1, 1]] = 1
+    resample = Resample("abcde", 200, 0, "x")
+    assert resample.interval(cohen_kappa, confusions) == Interval(1.0, None, None, 5)
+    one_apart = confusions.copy()
+    one_apart[0] = [[0, 1], [0, 0]]
+    got = resample.interval(cohen_kappa, one_apart)
+    assert got.low is not None and got.low < 0.5 and got.high == 1.0

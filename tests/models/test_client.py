@@ -10,7 +10,7 @@ from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatRequest, Sampling
 from fama.models.client import ContextOverflow, Flavour, OpenAIChat
 from fama.models.connect import connect, probe
-from fama.models.prices import Price, price_table
+from fama.models.prices import Price, price_at, price_table
 from fama.models.wire import with_prefill
 from fama.settings import ModelSettings
 from tests.support.fake_endpoint import Answer, Endpoint, chat_client, chat_request, said
@@ -270,6 +270,17 @@ async def test_connect_sends_the_key_of_the_named_variable(endpoint: Endpoint, m
     async with connect(settings) as model:
         await model.complete(chat_request())
     assert [header["authorization"] for header in endpoint.headers] == ["Bearer s3cret", "Bearer none"]
+
+
+async def test_list_prices_are_of_the_makers_own_endpoint(endpoint: Endpoint) -> None:
+    """A local server that serves another model under a hosted one's name costs no dollars."""
+    endpoint.answers = [said("yes", usage={"prompt_tokens": 9, "completion_tokens": 1})]
+    async with connect(ModelSettings(name="gpt-4o", base_url=endpoint.base_url)) as model:
+        assert (await model.complete(chat_request())).usage.price is None
+    for url in ("https://api.openai.com/v1", "https://eu.api.openai.com/v1"):
+        assert price_at(url, "gpt-4o") == price_table()["gpt-4o"] and price_at(url, "gpt-5") is None
+    for url in ("https://openrouter.ai/api/v1", "https://api.openai.com.example.org/v1", "https://notapi.openai.com"):
+        assert price_at(url, "gpt-4o") is None
 
 
 def test_the_price_table_loads() -> None:

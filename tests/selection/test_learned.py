@@ -14,6 +14,7 @@ from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
+from fama.models.prefix import AgentRequest
 from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 from fama.selection.budget import helper_cap
 from fama.selection.router.checkpoint import load_router, read_manifest
@@ -83,6 +84,22 @@ def test_the_allowance_is_hard(checkpoint: Path) -> None:
         for tokens in (0, 30, 60, 120):
             subset = select(checkpoint, task.state, tokens).subset
             assert sum(helper_cap(helpers[name]) for name in subset) <= tokens
+
+
+def test_the_allowance_holds_the_agents_request_that_helper_agents_send(checkpoint: Path) -> None:
+    """A choice that leaves it out is cut by the budget to the likeliest helpers, which need not be the best subset."""
+    request = AgentRequest(({"role": "user", "content": "Hello there. " * 60},))
+    prefix = request.most_tokens()
+    helpers = build_pool(HelperSettings(form="llm"))
+    selector = build(SelectorContext(helpers, request=lambda state: request), checkpoint=checkpoint, lam=0.0)
+    caps = [helper_cap(helper, prefix) for helper in helpers.values()]
+    chosen = set()
+    for task in make_tasks(10, seed=6):
+        for tokens in (min(caps) - 1, max(caps), 2 * max(caps)):
+            subset = choose_now(selector, task.state, tokens).subset
+            assert sum(helper_cap(helpers[name], prefix) for name in subset) <= tokens
+            chosen.add(len(subset))
+    assert chosen >= {0, 1, 2}
 
 
 def test_lambda_is_free_at_run_time(checkpoint: Path) -> None:

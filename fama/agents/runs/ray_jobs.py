@@ -113,13 +113,15 @@ class Purse:
 def check_same(settings: ExperimentSettings, benchmark: Benchmark, content: Mapping[str, Any]) -> None:
     """Refuse to work in a process that would not do what the asking one would; ``content`` is its ``config.json``.
 
+    That also holds prompts of arms that were run before and are left out now.
+
     Raises:
         FamaError: the benchmark's version or a prompt is another here.
     """
-    here = {"benchmark_version": benchmark.version(settings.domain), "prompts": run_prompts(settings)}
-    for key, value in here.items():
-        if value != content[key]:
-            raise other_code(key.replace("_", " "))
+    if benchmark.version(settings.domain) != content["benchmark_version"]:
+        raise other_code("benchmark version")
+    if not run_prompts(settings).items() <= content["prompts"].items():
+        raise other_code("prompts")
 
 
 def check_remote(settings: ExperimentSettings) -> None:

@@ -25,6 +25,8 @@ class ArmSummary(Record):
     """Ends of episodes: reasons of the finished ones, ``error:<boundary>`` of the others."""
     health: SelectorHealth | None = None
     """Health of the selector; None in summaries that do not have it."""
+    cut: int | None = None
+    """Decisions at which the budget left chosen helpers out; None in summaries that do not say it."""
 
 
 class RunSummary(Record):
@@ -50,6 +52,7 @@ class Tally:
         self._decisions = 0
         self._seconds = 0.0
         self._parse_failures = 0
+        self._cut = 0
         self._health = HealthTally()
 
     def add(self, episode: Episode) -> None:
@@ -57,6 +60,7 @@ class Tally:
         outcome = episode.outcome
         self.status[outcome.status] += 1
         self._health.add(episode)
+        self._cut += sum(bool(decision.dropped) for decision in episode.decisions)
         self._parse_failures += sum(not row.parsed for row in episode.ledger if row.role == "agent")
         if outcome.status == "error":
             self._reasons[f"error:{outcome.boundary}"] += 1
@@ -103,6 +107,7 @@ class Tally:
             parse_failures=self._parse_failures,
             reasons=dict(sorted(self._reasons.items())),
             health=self._health.health(),
+            cut=self._cut,
         )
 
 

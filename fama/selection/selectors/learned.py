@@ -13,6 +13,7 @@ from fama.episodes.keys import EpisodeKey
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.helpers.base import on_prefix
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext
 from fama.selection.budget import helper_cap
 from fama.selection.decision_rule import Objective
@@ -46,7 +47,8 @@ class RouterSelector:
         self.objective = objective
         self.max_predicted_loss = max_predicted_loss
         self.order = tuple(context.helpers)
-        self.costs = [helper_cap(context.helpers[name]) for name in router.manifest.pool]
+        self._helpers = [context.helpers[name] for name in router.manifest.pool]
+        self._request = context.request if any(map(on_prefix, self._helpers)) else None
 
     def at(self, lam: float) -> Self:
         """Return the same router where 1,000 tokens are worth the success probability ``lam``, without a guarantee."""
@@ -55,14 +57,22 @@ class RouterSelector:
         other.max_predicted_loss = None
         return other
 
-    def choose(self, features: Features, allowance: Allowance, started: float) -> Selection:
-        """Choose by features; deterministic, spends no LLM token. ``started`` is when the choice began."""
+    def choose(
+        self, features: Features, allowance: Allowance, started: float, state: VisibleState | None = None
+    ) -> Selection:
+        """Choose by features; deterministic, spends no LLM token. ``started`` is when the choice began.
+
+        Within an allowance, helpers that ask at the end of the agent's request in ``state`` cost that request, too.
+        """
         manifest = self.router.manifest
+        prefix = 0
+        if state is not None and allowance.tokens is not None and self._request is not None:
+            prefix = self._request(state).most_tokens()
         choice = self.router.choose(
             features,
             allowance,
             objective=self.objective,
-            costs=self.costs,
+            costs=[helper_cap(helper, prefix) for helper in self._helpers],
             max_predicted_loss=self.max_predicted_loss,
         )
         members = [name for name, flag in zip(manifest.pool, choice.members, strict=True) if flag]
@@ -83,17 +93,22 @@ class LearnedSelector(RouterSelector):
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Choose for the coming decision."""
         started = time.perf_counter()
-        return self.choose(self.router.featurise(state), allowance, started)
+        return self.choose(self.router.featurise(state), allowance, started, state)
 
     def select_many(self, states: Sequence[VisibleState], allowance: Allowance | None = None) -> list[Selection]:
         """Choose in many states; texts that they share, or that wait to be encoded, go through the encoder together."""
+        allowance = allowance or Allowance()
         selections: list[Selection] = []
         for start in range(0, len(states), _TOGETHER):
-            features = [self.router.featurise(state) for state in states[start : start + _TOGETHER]]
+            some = states[start : start + _TOGETHER]
+            features = [self.router.featurise(state) for state in some]
             if self.router.embedder is not None:
                 texts = {segment.text: None for one in features for segment in one.segments}
                 self.router.embedder.embed(list(texts))
-            selections += [self.choose(one, allowance or Allowance(), time.perf_counter()) for one in features]
+            selections += [
+                self.choose(one, allowance, time.perf_counter(), state)
+                for one, state in zip(features, some, strict=True)
+            ]
         return selections
 
 
@@ -121,7 +136,7 @@ class FailedEpisodeSelector(RouterSelector):
         features = self.failed.get(failed_task(key))
         if features is None:
             return Selection((), dict.fromkeys(self.order, 0.0), seconds=time.perf_counter() - started)
-        return self.choose(features, allowance, started)
+        return self.choose(features, allowance, started, state)
 
 
 @declare(SelectorTraits(asks_model=False))
