@@ -258,7 +258,7 @@ def test_a_share_of_no_tokens_is_told(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (("trials=2", "trials=3"), ["command line: trials takes back trials; the last counts"]),
+        (("trials=2", "trials=3"), ["command line: trials is given twice; the last counts"]),
         (("model.name=x", "model={name: y}"), ["command line: model takes back model.name; the last counts"]),
         (("trials=2", "--trials=2"), []),
         (("model={name: y}", "model.name=x"), []),

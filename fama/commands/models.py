@@ -17,7 +17,12 @@ _SERVE: dict[str, object] = {"port": DEFAULT_PORT, "backend": "llama.cpp", "cont
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("action", choices=("list", "pull", "serve"), help="what to do")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a name of `fama models list`, or a .gguf file (serve)")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="a name of `fama models list`; to serve also a .gguf file, or with --backend vllm a repository or folder",
+    )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port of serve (default %(default)s)")
     parser.add_argument("--backend", choices=("llama.cpp", "vllm"), default="llama.cpp", help="what serves the model")
     parser.add_argument("--context", type=int, default=8192, help="tokens of context, over all slots (default 8192)")

@@ -47,6 +47,8 @@ Flavour = Literal["llama.cpp", "vllm", "openai"]
 _PREFILL = re.compile(
     r"prefill|continue_final_message|final message|last (?:message|role) .{0,60}assistant", re.IGNORECASE
 )
+#: The fix of a full context, which a server that is not this process's has by itself.
+_MORE_CONTEXT = "raise model.context_tokens, or at a base_url the server's own (vLLM: --max-model-len)"
 #: The status that stands for no answer, or one that cannot be read: tried again like a bad gateway.
 _UNREACHABLE = 502
 
@@ -184,7 +186,7 @@ class OpenAIChat:
                 if failed.usage is not None:
                     billed.append(failed.usage)
                 if is_overflow(failed.status, failed.reason, failed.body):
-                    raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
+                    raise ContextOverflow(f"{self._name}: {failed.reason}; {_MORE_CONTEXT}") from failed
                 parameter = unsupported_parameter(failed.reason)
                 if parameter is not None and put_otherwise(body, parameter):
                     self._refused.add(parameter)
