@@ -162,7 +162,7 @@ def read_episodes_of(
     build: Callable[[int, dict[str, Any]], Episode],
     options: dict[str, str],
 ) -> Iterator[Episode]:
-    """Build one episode a record, streamed; a record that cannot be read is an error at the harness that names it.
+    """Build one episode per record, streamed; a record that cannot be read is an error at the harness that names it.
 
     Texts are cleaned of characters that no file can hold.
 
