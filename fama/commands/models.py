@@ -51,6 +51,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not 0 <= args.port <= 65535:
         raise BadInput(f"--port {args.port}: give a number from 0 (any free port) to 65535")
+    for name, least in (("context", 1), ("slots", 1), ("threads", 0)):
+        if (given := getattr(args, name)) < least:
+            raise BadInput(f"--{name} {given}: give a number of at least {least}")
     if args.backend == "vllm":
         refuse_unused(args, _LLAMA, "is for --backend llama.cpp; vLLM takes --flags")
     else:
