@@ -169,7 +169,9 @@ def _override(layers: ConfigLayers, item: str, given: dict[str, str]) -> None:
     except KeyError as error:
         raise BadInput(f"{item!r}: {error.args[0]!r} is a single value, not a group of keys") from None
     if before:
-        log.warning("%s: %s takes back %s; the last counts", _COMMAND_LINE, key, before[0].partition("=")[0])
+        earlier = before[0].partition("=")[0].lstrip("-").strip()
+        told = "is given twice" if earlier == key else f"takes back {earlier}"
+        log.warning("%s: %s %s; the last counts", _COMMAND_LINE, key, told)
 
 
 def takes_back(later: str, earlier: str) -> bool:
@@ -210,6 +212,9 @@ def _one_line(error: ValidationError, layers: ConfigLayers, model: type[BaseMode
     if first["type"] == "extra_forbidden":
         known = ", ".join(_known_fields(model, keys[:-1]))
         return f"{where}unknown key {field!r}; known here: {known}{more}"
+    if first["type"] == "missing":
+        fix = "add it" if any(isinstance(key, int) for key in keys) else f"give {field}=VALUE, or name it in a file"
+        return f"{where}{field}: is missing; {fix}{more}"
     told = first["msg"].removeprefix("Value error, ")
     if first["type"] == "dict_type":
         return f"{where}{field}: {first['input']!r} is no group of keys; give {{KEY: VALUE}}{more}"
@@ -284,7 +289,13 @@ def add_config_flags(parser: argparse.ArgumentParser, out_default: str, executor
     if executor:
         add_executor_flag(parser)
     parser.add_argument("--print_config", action="store_true", help="print the resolved settings as YAML and stop")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid on top of the files")
+    add_overrides(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add trailing ``key=value`` overrides."""
+    told = "settings laid on top of the files; --print_config lists them, docs/settings.md says what each means"
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=told)
 
 
 def add_executor_flag(parser: argparse.ArgumentParser) -> None:

@@ -264,6 +264,7 @@ def test_settings_that_do_not_go_together_are_told_without_the_whole_config() ->
             "questions=[{arm: a, then: b}]",
             "unknown key 'questions.0.then'; known here: arm, ask, margin, ",
         ),
+        (CompareSettings, "questions=[{arm: a}]", "questions.0.than: is missing; add it"),
         (
             RunSettings,
             "selector=all",

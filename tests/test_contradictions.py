@@ -75,6 +75,9 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("models", "serve", "name", "--wait", "9"), "--wait 9.0: is for --backend vllm"),
     (("models", "serve", "name", "--record", "f"), "--record f: is for --backend vllm"),
     (("models", "serve", "name", "--backend", "vllm", "--slots", "2"), "--slots 2: is for --backend llama.cpp"),
+    (("models", "serve", "name", "--slots", "0"), "--slots 0: give a number of at least 1"),
+    (("models", "serve", "name", "--context", "0"), "--context 0: give a number of at least 1"),
+    (("models", "serve", "name", "--threads", "-1"), "--threads -1: give a number of at least 0"),
     (("models", "serve", "name", "--backend", "vllm", "--threads", "2"), "--threads 2: is for --backend llama.cpp"),
     (("benchmarks", "list", "tau2"), "takes no NAME"),
     (("helpers", "list", "x"), "takes nothing more"),
@@ -258,7 +261,7 @@ def test_a_share_of_no_tokens_is_told(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (("trials=2", "trials=3"), ["command line: trials takes back trials; the last counts"]),
+        (("trials=2", "trials=3"), ["command line: trials is given twice; the last counts"]),
         (("model.name=x", "model={name: y}"), ["command line: model takes back model.name; the last counts"]),
         (("trials=2", "--trials=2"), []),
         (("model={name: y}", "model.name=x"), []),

@@ -57,6 +57,10 @@ def commands(text: str, program: str) -> list[str]:
     return [line.partition(" #")[0].strip() for line in lines if line.startswith(f"{program} ")]
 
 
+def source_of(module: str) -> str:
+    return Path(import_module(module).__file__ or "").read_text(encoding="utf-8")
+
+
 def parser_of(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"fama {command}", exit_on_error=False)
     import_module(COMMANDS[command][0]).add_arguments(parser)
@@ -149,6 +153,20 @@ def test_the_pages_say_which_commands_have_settings(page: str) -> None:
         assert len(having) == 9
     else:
         assert {name for name in COMMANDS if f"`{name}`" not in read(ROOT / page)} == set()
+
+
+def test_the_page_of_settings_names_the_classes_that_commands_read() -> None:
+    """Each row of the table: commands, the class that their module reads, the file that defines it."""
+    told = {
+        command: (re.findall(r"`(\w+)`", names)[0], file.strip("`"))
+        for commands, names, file in rows(read(ROOT / "docs/settings.md"), "Which command reads which")
+        for command in re.findall(r"`([\w-]+)`", commands)
+    }
+    for command, (name, file) in told.items():
+        assert f"read_settings(args, {name})" in source_of(COMMANDS[command][0]), command
+        assert f"class {name}(" in read(ROOT / file), command
+    readers = {command for command, (module, _) in COMMANDS.items() if "read_settings(args" in source_of(module)}
+    assert told.keys() == readers
 
 
 def test_results_are_short() -> None:

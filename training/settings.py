@@ -78,7 +78,7 @@ class DataSettings(Settings):
     benchmark_version: str | None = None
     """Refuse outcome tables of another benchmark version."""
     pool: tuple[str, ...] = POOL
-    """Helpers of the router, in pool order."""
+    """Helpers of the router, in pool order: names, or paths of YAML helpers."""
     validation: float = Field(default=0.25, gt=0.0, lt=1.0)
     """Share of tasks held out for early stopping, calibration and the card."""
     training_share: float = Field(default=1.0, gt=0.0, le=1.0)

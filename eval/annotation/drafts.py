@@ -96,7 +96,7 @@ def as_yaml(draft: HelperDraft, group: FailureGroup, category: str) -> str:
         f"Draft of a helper from {group.size} failures of {group.tasks} tasks that fit no category.",
         f"Written by {draft.writer}; it has not been tried.",
         "Read it against the examples, fix name, covers and prompt, then set reviewed: true and",
-        "name this file in helpers.pool, with helpers.forms={FILE: llm}; fama outcomes and fama compare measure it.",
+        "name this file in helpers.pool (data.pool of fama train); fama outcomes and fama compare measure it.",
         "",
         "An entry for a taxonomy of your own, if this is a category:",
         *yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=110).splitlines(),

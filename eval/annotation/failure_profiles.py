@@ -8,6 +8,7 @@ import numpy as np
 from eval.metrics.figure_text import legend_text, plain_text
 from eval.metrics.formats import p_statement
 from eval.stats.paired import holm
+from fama.diagnosis.orchestrator import rests_on
 from fama.episodes.records import Failure, Record
 from fama.intervals import Array, clustered_share
 from fama.randomness import derive_seed
@@ -15,6 +16,8 @@ from fama.randomness import derive_seed
 LEVEL = 0.05
 #: Profiles that one panel can hold apart by colour.
 TOGETHER = 4
+#: Share of labels that rest on reference actions, beside none, from which profiles are told to be unlike.
+_REFERENCES = 0.1
 
 
 class CategoryShare(Record):
@@ -119,6 +122,20 @@ def in_words(test: Drift) -> str:
         f"The profile has drifted ({p_statement(test.p)}): {what}. A router or a rule tuned on the old failures may be "
         "out of date; diagnose and train again."
     )
+
+
+def unlike_labels(old: Sequence[Failure], new: Sequence[Failure]) -> str | None:
+    """Return how the labels of two profiles were made in different ways, in words; None where they were not.
+
+    By other annotators, or with reference actions on one side only: detectors find most causes by them.
+    """
+    before, after = (", ".join(sorted({label.labeller for label in labels})) for labels in (old, new))
+    if before != after:
+        return f"the old labels are by {before}, the new ones by {after}"
+    bare, full = sorted(np.mean([rests_on(label) == "reference" for label in labels]) for labels in (old, new))
+    if bare == 0 and full >= _REFERENCES:
+        return f"{full:.0%} of the labels of one side rest on reference actions, none of the other"
+    return None
 
 
 def draw_profiles(profiles: Sequence[Profile]) -> Any:

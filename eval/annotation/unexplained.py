@@ -139,7 +139,9 @@ def read_candidates(path: Path) -> FailureGroups:
     try:
         return FailureGroups.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}; write it with `fama helpers candidates`") from None
+        raise BadInput(
+            f"{path}: {error.strerror}; give the file that `fama helpers candidates` wrote as --candidates FILE"
+        ) from None
     except ValidationError as error:
         first: Any = error.errors(include_url=False)[0]
         raise BadInput(f"{path}: {'.'.join(map(str, first['loc'])) or 'top'}: {first['msg']}; write it again") from None

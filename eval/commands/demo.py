@@ -121,7 +121,8 @@ def main(args: argparse.Namespace) -> int:
     minutes = (time.monotonic() - start) / 60
     console.rule(f"[bold]Done in {minutes:.1f} minutes", align="left")
     console.print(
-        f"Open {out / 'comparison' / 'report.html'} in a browser. SIZE=large runs more tasks.", highlight=False
+        f"Open {out / 'comparison' / 'report.html'} in a browser. --size large (make demo SIZE=large) runs more tasks.",
+        highlight=False,
     )
     console.print(
         "Few tasks, few repairs: intervals are wide, and the router may ask nobody. Mine more, train again.",

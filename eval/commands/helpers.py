@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--apart", type=float, default=0.45, metavar="D", help="cosine distance up to which groups merge (default 0.45)"
     )
     parser.add_argument("--encoder", metavar="NAME", help="sentence encoder of candidates (default: the router's)")
-    parser.add_argument("--candidates", metavar="FILE", default=FILE, help="draft: what candidates wrote")
+    parser.add_argument(
+        "--candidates", metavar="FILE", default=FILE, help="draft: the file of candidates (default: %(default)s here)"
+    )
     parser.add_argument("--category", metavar="CODE", help="draft: the category it covers (default NEW and the number)")
     parser.add_argument("--writer", metavar="MODEL", help="draft: a chat model that words it (default: none)")
     parser.add_argument("--writer-url", metavar="URL", help="OpenAI-compatible endpoint of the writer")

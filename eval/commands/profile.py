@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
-    from eval.annotation.failure_profiles import draw_profiles, drift, in_words, profile
+    from eval.annotation.failure_profiles import draw_profiles, drift, in_words, profile, unlike_labels
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.records import NO_CAUSE
     from fama.episodes.store import given_labels
@@ -45,6 +45,7 @@ def main(args: argparse.Namespace) -> int:
         _check_taxonomy(path, failures, taxonomy.version)
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
+    unlike = {path: unlike_labels(labels[args.against], labels[path]) for path in drifts}
     if args.figure:
         from eval.report.figures import save_figure
 
@@ -53,12 +54,17 @@ def main(args: argparse.Namespace) -> int:
         import json
 
         rows = [one.model_dump() for one in profiles]
-        found = {path: {**one.model_dump(), "shown": one.is_significant} for path, one in drifts.items()}
+        found = {
+            path: {**one.model_dump(), "shown": one.is_significant, "labels_differ": unlike[path]}
+            for path, one in drifts.items()
+        }
         sys.stdout.write(json.dumps({"profiles": rows, "drift": found}, indent=2) + "\n")
         return 0
     _show(profiles)
     for path, one in drifts.items():
         sys.stdout.write(f"{path} against {args.against}: {in_words(one)}\n")
+        if unlike[path] is not None:
+            sys.stdout.write(f"careful: {unlike[path]}; a difference may be of the labels, not of the failures\n")
     return 0
 
 

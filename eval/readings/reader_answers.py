@@ -1,4 +1,4 @@
-"""Answers of readers, one JSON object a line, and what is wrong with them."""
+"""Answers of readers, one JSON object per line, and what is wrong with them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def read_answers(path: Path) -> Iterator[tuple[int, ReadingAnswer | str]]:
         except ValidationError as error:
             yield number, f"{fault_of(error)}; see the guide for the form"
         except (ValueError, RecursionError):
-            yield number, "is no JSON object; write one object a line"
+            yield number, "is no JSON object; write one object per line"
 
 
 def faults(path: Path, episodes: Mapping[str, Episode], taxonomy: Taxonomy) -> list[str]:

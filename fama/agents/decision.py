@@ -5,8 +5,9 @@ A note's way to the prompt: ``Preparation.prepare`` in ``preparation.py`` (selec
 ``strategies/base.py`` (the note goes to the end of the prompt).
 """
 
+import logging
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from fama.agents.agent_request import agent_request
 from fama.agents.preparation import Preparation
@@ -17,12 +18,14 @@ from fama.envs.base import Action
 from fama.episodes.records import Decision, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.models.base import ChatReply, ChatRequest, Sampling
+from fama.models.ends import ReplyEnd
 from fama.randomness import derive_seed, generator
 from fama.settings import ExperimentSettings, ModelSettings
 from fama.text.clean import clean
 from fama.text.cut import cut_text
 
 COMPLAINT = "Format error: {reason}."
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ class Decider:
 
     def _bill(self, reply: ChatReply, turn: int, action: Action | ParseFailure) -> None:
         parsed = not isinstance(action, ParseFailure)
+        written, limit = reply.usage.output_tokens, self._settings.model.max_tokens
+        if not parsed and reply.end is ReplyEnd.LENGTH and (written is None or written >= limit):
+            _tell_cut(reply.usage.model, limit)
         self._ledger.append(reply.usage.model_copy(update={"turn": turn, "parsed": parsed}))
 
 
@@ -120,6 +126,17 @@ def action_request(
         tools=prompt.tools,
         prefill=prompt.prefill,
         trial=trial,
+    )
+
+
+@cache
+def _tell_cut(model: str, limit: int) -> None:
+    """Log, once in a process, that replies of a model are cut before they hold an action."""
+    log.warning(
+        "%s: a reply was cut at model.max_tokens, %d, and holds no action; raise it, to 2000 or more for a model that "
+        "thinks first",
+        model,
+        limit,
     )
 
 

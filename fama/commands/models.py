@@ -17,7 +17,12 @@ _SERVE: dict[str, object] = {"port": DEFAULT_PORT, "backend": "llama.cpp", "cont
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("action", choices=("list", "pull", "serve"), help="what to do")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a name of `fama models list`, or a .gguf file (serve)")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="a name of `fama models list`; to serve also a .gguf file, or with --backend vllm a repository or folder",
+    )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port of serve (default %(default)s)")
     parser.add_argument("--backend", choices=("llama.cpp", "vllm"), default="llama.cpp", help="what serves the model")
     parser.add_argument("--context", type=int, default=8192, help="tokens of context, over all slots (default 8192)")
@@ -46,6 +51,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if not 0 <= args.port <= 65535:
         raise BadInput(f"--port {args.port}: give a number from 0 (any free port) to 65535")
+    for name, least in (("context", 1), ("slots", 1), ("threads", 0)):
+        if (given := getattr(args, name)) < least:
+            raise BadInput(f"--{name} {given}: give a number of at least {least}")
     if args.backend == "vllm":
         refuse_unused(args, _LLAMA, "is for --backend llama.cpp; vLLM takes --flags")
     else:

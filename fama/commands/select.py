@@ -36,10 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", required=True, metavar="DIR", help="episodes.jsonl, or its folder")
     parser.add_argument("--lam", type=float, help="success that 1,000 tokens are worth (default: the checkpoint's)")
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own that the router was trained with")
+    parser.add_argument(
+        "--helper", metavar="FILE", action="append", default=[], help="YAML helper of the router's pool; once for each"
+    )
     parser.add_argument("--allowance", type=int, help="tokens that helpers may spend per decision (default: no limit)")
     parser.add_argument("--limit", type=int, help="episodes to read at most")
     parser.add_argument("--first", action="store_true", help="only the decision before an episode's first action")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a table")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -47,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
     A router of the retrospective view selects once per episode: for running its task again, if it failed.
     """
-    from fama.helpers.pool import declared_pool
+    from fama.helpers.pool import declared_pool, member_names
     from fama.selection.router.checkpoint import read_manifest
     from fama.selection.selectors.learned import build
 
@@ -57,7 +60,10 @@ def main(args: argparse.Namespace) -> int:
             raise BadInput(f"--{name} is {value}; give a number of at least 0")
     manifest = read_manifest(Path(args.router))
     pool, again = manifest.pool, manifest.view == "retrospective"
-    context = SelectorContext(helpers=declared_pool(pool))
+    files = dict(zip(member_names(args.helper), args.helper, strict=True))
+    if unused := sorted(set(files) - set(pool)):
+        raise BadInput(f"--helper {files[unused[0]]}: {unused[0]} is not in the router's pool; leave it out")
+    context = SelectorContext(helpers=declared_pool([files.get(name, name) for name in pool]))
     selector = build(
         context,
         checkpoint=args.router,

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from fama.config import read_settings, with_flag
+from fama.config import add_overrides, read_settings, with_flag
 from fama.errors import BadInput
 
 _FLAGS = {
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", metavar=what, help=text)
     parser.add_argument("--config", metavar="F", action="append", default=[], help="YAML file of settings")
     parser.add_argument("--print_config", action="store_true", help="print the resolved settings as YAML and stop")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid on top of the files")
+    add_overrides(parser)
 
 
 def main(args: argparse.Namespace) -> int:

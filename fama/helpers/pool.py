@@ -51,6 +51,15 @@ def form_in(entry: str, settings: HelperSettings) -> Form:
     return settings.forms.get(entry, default) if stated is None else _FORMS[stated]
 
 
+def member_names(entries: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a pool's members: of a helper file the one that it gives, else the entry itself.
+
+    Raises:
+        BadInput: a helper file cannot be used.
+    """
+    return tuple(load_yaml_helper(entry).name if entry.endswith(SUFFIXES) else entry for entry in entries)
+
+
 def are_names_of(names: Sequence[str], entries: Sequence[str]) -> bool:
     """Return whether helpers so named can be those of a pool's entries, in order; a helper file may give any name."""
     if len(names) != len(entries):
@@ -105,7 +114,9 @@ def _build(entry: str, settings: HelperSettings) -> Helper:
             raise BadInput(
                 f"helpers.pool: {entry!r}: {name} has no form {stated!r}; the forms are {', '.join(FORMS)}"
             ) from error
-        raise BadInput(f"helpers.pool: {error}; or give the path of a .yaml helper") from error
+        raise BadInput(
+            f"helpers.pool: {error}; or give the path of a .yaml helper (fama select: --helper FILE)"
+        ) from error
     try:
         helper = factory(form, **options)
     except TypeError as error:

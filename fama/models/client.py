@@ -48,6 +48,8 @@ Flavour = Literal["llama.cpp", "vllm", "openai"]
 _PREFILL = re.compile(
     r"prefill|continue_final_message|final message|last (?:message|role) .{0,60}assistant", re.IGNORECASE
 )
+#: The fix of a full context, which a server that is not this process's has by itself.
+_MORE_CONTEXT = "raise model.context_tokens, or at a base_url the server's own (vLLM: --max-model-len)"
 #: The status that stands for no answer, or one that cannot be read: tried again like a bad gateway.
 _UNREACHABLE = 502
 
@@ -188,7 +190,7 @@ class OpenAIChat:
                 if failed.usage is not None:
                     billed.append(failed.usage)
                 if is_overflow(failed.status, failed.reason, failed.body):
-                    raise ContextOverflow(f"{self._name}: {failed.reason}; raise model.context_tokens") from failed
+                    raise ContextOverflow(f"{self._name}: {failed.reason}; {_MORE_CONTEXT}") from failed
                 changed = [name for name in contested_fields(failed.reason) if put_otherwise(body, name)]
                 if changed:
                     self._refuse(changed)

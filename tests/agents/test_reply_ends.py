@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fama.agents.decision import _tell_cut
 from fama.agents.strategies.parser import ParseFailure, parse_calls, parse_text
 from fama.cli import main
 from fama.envs.base import Action
@@ -87,6 +88,23 @@ def test_an_incomplete_reply_is_asked_again_and_never_acts(endpoint: Endpoint, t
 def test_text_strategies_do_not_act_on_a_cut_reply(endpoint: Endpoint, tmp_path: Path, strategy: str) -> None:
     endpoint.answers = [replied({"content": '{"tool": "close", "arguments": {}}'}, "length")]
     assert acted(run(endpoint, tmp_path, strategy=strategy)) == []
+
+
+def test_a_thought_that_is_cut_at_max_tokens_names_the_setting_once(
+    endpoint: Endpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _tell_cut.cache_clear()
+    cut, whole = (replied({"content": "<think>\nThe user wants"}, end) for end in ("length", "stop"))
+    endpoint.answers = [(200, {**cut[1], "usage": {"prompt_tokens": 10, "completion_tokens": 200}})]
+    run(endpoint, tmp_path / "cut")
+    assert caplog.text.count("a reply was cut at model.max_tokens, 200, and holds no action; raise it") == 1
+    _tell_cut.cache_clear()
+    caplog.clear()
+    endpoint.answers = [whole]
+    run(endpoint, tmp_path / "whole")
+    endpoint.answers = [cut]  # after 2 of 200 tokens: another limit, such as the context
+    run(endpoint, tmp_path / "early")
+    assert "max_tokens" not in caplog.text
 
 
 FAILURES: dict[str, tuple[Answer, str]] = {

@@ -157,6 +157,7 @@ def test_half_characters_are_replaced(tmp_path: Path, name: str) -> None:
         ),
         ([{"id": 1, "query": "q", "answers": "[]", "tools": "[]"}], "a query and reference calls, no conversation"),
         ([1, 2], "holds no record"),
+        ([[{"role": "user", "content": "hi"}]], 'write each conversation as {"messages": [...]'),
     ],
 )
 def test_nothing_is_refused_with_a_reason(

@@ -119,7 +119,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["candidates"], "give LABELS"),
         (["draft"], "give a group's NUMBER"),
         (["draft", "1"], "add --out helper.yaml"),
-        (["draft", "1", "--out", "h.yaml", "--candidates", "none.json"], "write it with `fama helpers candidates`"),
+        (["draft", "1", "--out", "h.yaml", "--candidates", "none.json"], "wrote as --candidates FILE"),
         (["candidates", "labels"], "add --episodes DIR"),
     ],
 )

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.annotation.failure_profiles import Change, Drift, draw_profiles, drift, in_words, profile
+from eval.annotation.failure_profiles import Change, Drift, draw_profiles, drift, in_words, profile, unlike_labels
 from fama.cli import main
-from fama.episodes.records import Failure
+from fama.episodes.records import Evidence, Failure
 from fama.episodes.store import write_failures
 
 CODES = ("DCV", "WRCO", "CM", "IFU")
@@ -108,6 +108,25 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
     assert main(["profile", str(tmp_path / "empty.jsonl")]) == 2
     assert "holds no label" in capsys.readouterr().err
+
+
+def test_labels_that_were_made_in_another_way_are_told_beside_the_drift(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = Evidence(source="gold:missing", category="IFU", step=1, quote="x")
+    bare = [label(number, "IFU") for number in range(20)]
+    full = [one.model_copy(update={"evidence": (seen,)}) for one in bare]
+    other = [one.model_copy(update={"labeller": "b"}) for one in bare]
+    assert unlike_labels(bare, bare) is None and unlike_labels(full, full[:3] + bare[3:]) is None
+    assert unlike_labels(bare, full) == "100% of the labels of one side rest on reference actions, none of the other"
+    assert unlike_labels(bare, other) == "the old labels are by a, the new ones by b"
+    for name, labels in (("old", full), ("new", bare)):
+        write_failures(tmp_path / f"{name}.jsonl", labels)
+    command = ["profile", str(tmp_path / "new.jsonl"), "--against", str(tmp_path / "old.jsonl")]
+    assert main(command) == 0 and "careful: 100% of the labels of one side rest on" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["drift"].values()
+    assert "rest on reference actions" in found["labels_differ"]
 
 
 def test_labels_of_another_taxonomy_are_refused_not_counted_as_none(

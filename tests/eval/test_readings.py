@@ -235,7 +235,7 @@ def test_lines_that_are_no_answer_and_second_answers(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(f"{json.dumps(GOOD)}\n\nno JSON\n[1]\n{json.dumps(GOOD)}\n", encoding="utf-8")
     assert [line.removeprefix(f"{path}:") for line in faults(path, {"tau-bench-0": talk()}, load_taxonomy())] == [
-        "3: is no JSON object; write one object a line",
+        "3: is no JSON object; write one object per line",
         "4: not a record; see the guide for the form",
         "5: tau-bench-0: id: is answered in line 1, too; delete one",
     ]

@@ -31,8 +31,8 @@ QUICK = "helpers={pool: [DCE, TSA, TOR, Planner, Verifier, Memory], reading: pat
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "router: Field required"),
-        (["--router", "none"], "upstream: Field required"),
+        ([], "router: is missing; give router=VALUE, or name it in a file"),
+        (["--router", "none"], "upstream: is missing; give upstream=VALUE"),
         (["--router", "nope", "--upstream", UPSTREAM], "router: 'nope' is no folder of a checkpoint and no selector"),
         (["--router", "none", "--upstream", "127.0.0.1:9"], "give for example http://127.0.0.1:8000/v1"),
         (["--router", "none", "--upstream", "http://a:b@x/v1"], "upstream_key_env"),

@@ -88,6 +88,31 @@ def test_every_way_to_use_such_a_router_takes_the_file(
         assert advisor.advise([{"role": "user", "content": "Cancel my order."}]).probabilities
 
 
+def test_a_helper_file_is_of_the_pool_like_any_other(
+    material: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As ``fama helpers draft`` writes them: a helper of a new category, in a file."""
+    router, mine, tone = str(tmp_path / "router"), str(material["taxonomy"]), tmp_path / "tone.yaml"
+    tone.write_text("name: Tone\ncovers: [OTHER]\ntoken_cap: 24\nprompt: '{{ dialogue }} How should it be said?'\n")
+    pool = [str(tone), "Planner", "TOR"]
+    assert learn(material, tmp_path / "router", f"data.taxonomy={mine}", f"data.pool={pool}", "losses.coverage=1") == 0
+    assert load_router(tmp_path / "router").manifest.pool == ("Tone", "Planner", "TOR")
+    select = ["select", "--router", router, "--episodes", str(material["run"]), "--limit", "1", "--taxonomy", mine]
+    assert (
+        main(select) == 2 and "unknown helper 'Tone'" in (told := capsys.readouterr().err) and "--helper FILE" in told
+    )
+    assert main([*select, "--helper", str(tone)]) == 0 and "Tone" in capsys.readouterr().out
+    other = tmp_path / "other.yaml"
+    other.write_text(tone.read_text().replace("Tone", "Other"))
+    assert (
+        main([*select, "--helper", str(other)]) == 2 and "Other is not in the router's pool" in capsys.readouterr().err
+    )
+    served = {"helpers": {"pool": pool}, "model": {"name": "scripted:echo"}, "options": {"taxonomy": mine}}
+    settings = ServeSettings.model_validate({"router": router, "upstream": "http://127.0.0.1:9/v1", **served})
+    with advisor_of(settings) as advisor:
+        assert set(advisor.advise([{"role": "user", "content": "Cancel."}]).probabilities) == {"Tone", "Planner", "TOR"}
+
+
 def test_a_helper_that_a_taxonomy_misspells_is_told(
     material: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 from fama.helpers.base import HELPERS
+from fama.helpers.pool import declared_pool, member_names
 from fama.mining.records import Repair
 from fama.selection.router.retrospective import failed_features
 from fama.subsets import base_of
@@ -29,7 +30,7 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     """
     data, losses = settings.data, settings.losses
     _check_sources(settings)
-    found = ExampleSet((), data.pool)
+    found = ExampleSet((), member_names(data.pool))
     if losses.outcome or losses.tokens or losses.decision:
         found = _repairs(data) if data.repairs else _outcomes(data, found)
         _check_costs(found, data)
@@ -65,8 +66,6 @@ def coverage_of(data: DataSettings) -> dict[str, HelperCoverage]:
     Raises:
         BadInput: an unknown helper, or the taxonomy's file is wrong.
     """
-    from fama.helpers.pool import declared_pool
-
     taxonomy, pool = taxonomy_of(data), declared_pool(data.pool)
     known = {*HELPERS.names(), *map(base_of, pool)}
     for category in taxonomy.categories:
@@ -157,7 +156,7 @@ def _repairs(data: DataSettings) -> ExampleSet:
         executed = any(one.repaired_episode for one in mined.records)
         for folder in (source.episodes, *([source.repairs] if executed else [])):
             episodes |= {one.id: one for one in read_episodes(Path(folder)) if one.id in wanted}
-    found = repair_examples(records.values(), episodes, data.pool, data.cost, data.balance)
+    found = repair_examples(records.values(), episodes, member_names(data.pool), data.cost, data.balance)
     return replace(found, examples=to_mean_one(found.examples))
 
 
@@ -170,7 +169,7 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
     from fama.episodes.outcome_table import read_outcomes
     from fama.episodes.store import read_episodes
 
-    failed, found = None, ExampleSet((), data.pool)
+    failed, found = None, ExampleSet((), member_names(data.pool))
     if data.view == "retrospective":
         failed = failed_features(chain.from_iterable(read_episodes(Path(path)) for path in data.plain))
         if not failed:
@@ -179,7 +178,7 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
             )
     for place, path in enumerate(paths):
         rows = read_outcomes(Path(path), data.benchmark_version)
-        found += outcome_examples(rows, data.pool, failed, data.cost, place)
+        found += outcome_examples(rows, member_names(data.pool), failed, data.cost, place)
     return found
 
 
@@ -193,7 +192,7 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
             f"data.taxonomy: no helper of the pool covers a category of {taxonomy.version}; name helpers at its "
             "categories, for example helpers: [DCE]"
         )
-    labelled = ExampleSet((), data.pool)
+    labelled = ExampleSet((), member_names(data.pool))
     for source in data.failures:
         labels = given_labels(Path(source.failures), allow_none=True)
         other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
@@ -221,5 +220,5 @@ def _prompted(data: DataSettings, found: ExampleSet) -> ExampleSet:
     from fama.episodes.store import read_episodes
 
     for path in data.prompted:
-        found += prompted_examples(read_episodes(Path(path)), data.pool)
+        found += prompted_examples(read_episodes(Path(path)), member_names(data.pool))
     return found

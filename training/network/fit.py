@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from fama.errors import BadInput
+from fama.helpers.pool import member_names
 from fama.randomness import derive_seed
 from fama.selection.decision_rule import Floats, Objective, subsets_to_choose_from
 from fama.selection.router.encoder import SegmentEncoder
@@ -79,7 +80,7 @@ def fit_network(
         torch.manual_seed(derive_seed(settings.seed, "network"))
         network = build_network(shape, train, context_free, start_vectors)
         if settings.init is not None:
-            start_from(settings.init, settings.data.pool, encoder, network)
+            start_from(settings.init, member_names(settings.data.pool), encoder, network)
         untrained = copy.deepcopy(network)
         table = chunk_table(encoder, [*train, *validation])
         module = RouterModule(encoder, network, settings, table.windows[: table.frame], _choices(settings, train))
@@ -155,7 +156,7 @@ def _choices(settings: TrainSettings, train: Sequence[Example]) -> Choices | Non
     executed = None
     if settings.decision.candidates == "executed":
         executed = np.array([example.subset for example in train if example.subset is not None], dtype=np.bool_)
-    pool = settings.data.pool
+    pool = member_names(settings.data.pool)
     members = subsets_to_choose_from(len(pool), executed, exclusive_groups(pool)).astype(np.float64)
     pairs = torch.from_numpy(pair_features(members)).float()
     objective = Objective(settings.decision.lam, settings.decision.epsilon, settings.decision.softness)

@@ -87,6 +87,7 @@ _FILE_SIGNS = (
 #: Fields of an episode of this package.
 _OWN = frozenset({"schema_version", "messages", "decisions", "ledger", "outcome"})
 _LINES = 50
+_AS_CHAT = 'write each conversation as {"messages": [...], "success": true or false} for the format openai'
 #: How the reason of a record that could not be read begins.
 UNREADABLE = "unreadable record: "
 #: The reason of an episode whose log has no verdict.
@@ -110,11 +111,13 @@ def detect_format(path: Path) -> str:
     if name := _known(_SIGNS, seen):
         return name
     if not seen:
-        raise BadInput(f"{path}: holds no record; give a log of a run that got to one")
+        raise BadInput(
+            f"{path}: holds no record, no object with fields; {_AS_CHAT}, or give a log of a run that got to one"
+        )
     fields = shortened(", ".join(sorted(seen)[:6]), 200)
     raise BadInput(
-        f"{path}: no known format has the fields {fields}; name the format ({', '.join(IMPORTERS.names())}), or write "
-        'each conversation as {"messages": [...], "success": true or false} for the format openai'
+        f"{path}: no known format has the fields {fields}; name the format ({', '.join(IMPORTERS.names())}), "
+        f"or {_AS_CHAT}"
     )
 
 
@@ -159,7 +162,7 @@ def read_episodes_of(
     build: Callable[[int, dict[str, Any]], Episode],
     options: dict[str, str],
 ) -> Iterator[Episode]:
-    """Build one episode a record, streamed; a record that cannot be read is an error at the harness that names it.
+    """Build one episode per record, streamed; a record that cannot be read is an error at the harness that names it.
 
     Texts are cleaned of characters that no file can hold.
 

@@ -103,4 +103,7 @@ def find_model(name: str) -> LocalModel:
         if model.name == name:
             return model
     known = ", ".join(model.name for model in MODELS)
-    raise BadInput(f"unknown model {name!r}; known: {known}, or the path of a .gguf file, or set model.base_url")
+    raise BadInput(
+        f"unknown model {name!r}; known: {known}, or the path of a .gguf file; of a server's model give the address, "
+        "too (model.base_url, --judge-url, --writer-url)"
+    )
