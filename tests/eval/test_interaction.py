@@ -18,7 +18,7 @@ def _table(rng: np.random.Generator, tasks: int, interaction: float) -> Array:
     ease = rng.normal(-1.0, 1.5, (tasks, 1))
     match = HELPERS.T[rng.integers(0, 3, tasks)]
     odds = ease + HELPERS @ [0.8, 0.4, 0.2] + interaction * (match - 0.5)
-    return (rng.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(np.float64)
+    return np.asarray(rng.random(odds.shape) < 1 / (1 + np.exp(-odds)), dtype=np.float64)
 
 
 def test_the_sum_and_its_expectation_by_hand() -> None:
