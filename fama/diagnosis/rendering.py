@@ -51,7 +51,9 @@ def _lines(messages: Sequence[Message], width: int, near: Collection[int], spars
 def _line(step: int, message: Message, width: int) -> str:
     if message.tool_calls:
         calls = "; ".join(f"{call.function.name}({call.function.arguments})" for call in message.tool_calls)
-        return f"[{step}] AGENT CALLS {shorten(calls, max(width, 60))}"
+        words = spoken(message)
+        beside = f" and writes: {shorten(words, width)}" if words else ""
+        return f"[{step}] AGENT CALLS {shorten(calls, max(width, 60))}{beside}"
     speaker = {"user": "USER", "assistant": "AGENT", "tool": "TOOL"}[message.role]
     return f"[{step}] {speaker}: {shorten(spoken(message), width)}"
 

@@ -106,6 +106,13 @@ def test_short_episodes_are_not_cut() -> None:
     assert '[2] AGENT CALLS find_user_id_by_name_zip({"first_name": "Mia"' in text
 
 
+def test_a_judge_reads_what_the_agent_writes_beside_a_call() -> None:
+    acting = call("get_order", "{}", order_id="W1")
+    told = acting[0].model_copy(update={"content": "<think>hm</think>I will cancel it now."})
+    text = render_episode(episode(user("Cancel it."), [told, *acting[1:]]), 2000)
+    assert 'AGENT CALLS get_order({"order_id": "W1"}) and writes: I will cancel it now.' in text
+
+
 class Example(JudgeForm):
     a: int = Field(ge=0)
     b: list[Literal["x"]] = []
