@@ -182,6 +182,16 @@ class Advisor:
         self._thread.check_open()
         return await self._advise(messages, tools, None, None, ledger, here=True)
 
+    def take_back(self, advice: Advice) -> None:
+        """Forget the notes of an advice that the agent never saw, such as one that its endpoint refused.
+
+        The next advice takes them for notes that were not given, and no budget counts them.
+        """
+        after, tokens = advice.session, advice.usage.note_tokens
+        noted = tuple(note for note in after.noted if note[0] < advice.decision.turn)
+        self._sessions.exchange(after, replace(after, noted=noted, spent=after.spent - tokens))
+        self._run_budget.spent -= tokens
+
     def close(self) -> None:
         """End the advisor's thread and what it serves; later calls raise, a second ``close`` does nothing."""
         self._finalizer()

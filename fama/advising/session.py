@@ -48,6 +48,12 @@ class Sessions:
         found = self._kept.get(prefix)
         return found if found is not None and found.failed else None
 
+    def exchange(self, session: Session, other: Session) -> None:
+        """Put another session in the place of one that is still remembered."""
+        for prefix, kept in list(self._kept.items()):
+            if kept is session:
+                self._kept[prefix] = other
+
     def keep(self, prefix: str, session: Session) -> None:
         """Remember a session as the latest one; the one kept longest is forgotten."""
         self._kept[prefix] = session

@@ -15,6 +15,8 @@ from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
+#: A request, and the advice whose notes it has, if any; ``opened`` says that a note may open the reply.
+_Noted = tuple[dict[str, Any], Advice | None]
 #: Parts of a client, and of its beta, that ask a model and get no notes.
 _UNADVISED = frozenset({"responses", "completions", "realtime", "live", "threads", "agents"})
 #: Methods of a client that return another client.
@@ -154,6 +156,17 @@ class _Chat(_Advised):
 
 
 class _Streaming(_Advised):
+    def _noted(self, kwargs: dict[str, Any], advice: Advice, opened: bool) -> _Noted:
+        if not advice.text:
+            return kwargs, None
+        if advice.opening and not opened:
+            self._advisor.take_back(advice)
+            return kwargs, None
+        noted = {**kwargs, "messages": advice.messages()}
+        if advice.extra_body:
+            noted["extra_body"] = {**advice.extra_body, **(kwargs.get("extra_body") or {})}
+        return noted, advice
+
     def stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the manager of a streamed reply, which asks by this object's ``create``."""
         return type(self._inner).stream(self, *args, **kwargs)
@@ -175,23 +188,24 @@ class _Completions(_Streaming):
     def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], opened: bool) -> tuple[Any, str]:
         """Return the reply and the opening that it may repeat; a request that is refused with notes goes without."""
         kwargs, given = _kept(kwargs)
-        noted, opening = self._advised(kwargs, given, opened)
+        noted, advice = self._advised(kwargs, given, opened)
         try:
-            return ask(*args, **noted), opening
+            return ask(*args, **noted), "" if advice is None else advice.opening
         except Exception as error:
-            if noted is kwargs or not _is_refusal(error):
+            if advice is None or not _is_refusal(error):
                 raise
             refusal = error
+        self._advisor.take_back(advice)
         reply = ask(*args, **kwargs)
         self._failed(refusal)
         return reply, ""
 
-    def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
+    def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> _Noted:
         try:
-            return _noted(kwargs, self._advisor.advise(**given), opened) if given else (kwargs, "")
+            return self._noted(kwargs, self._advisor.advise(**given), opened) if given else (kwargs, None)
         except Exception as error:  # noqa: BLE001 - never fail the caller's own request
             self._failed(error)
-            return kwargs, ""
+            return kwargs, None
 
 
 class _AsyncCompletions(_Streaming):
@@ -209,25 +223,26 @@ class _AsyncCompletions(_Streaming):
 
     async def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], opened: bool) -> tuple[Any, str]:
         kwargs, given = _kept(kwargs)
-        noted, opening = await self._advised(kwargs, given, opened)
+        noted, advice = await self._advised(kwargs, given, opened)
         try:
-            return await ask(*args, **noted), opening
+            return await ask(*args, **noted), "" if advice is None else advice.opening
         except Exception as error:
-            if noted is kwargs or not _is_refusal(error):
+            if advice is None or not _is_refusal(error):
                 raise
             refusal = error
+        self._advisor.take_back(advice)
         reply = await ask(*args, **kwargs)
         self._failed(refusal)
         return reply, ""
 
-    async def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> tuple[dict[str, Any], str]:
+    async def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> _Noted:
         try:
-            return _noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, "")
+            return self._noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, None)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - never fail the caller's own request
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
             self._failed(error)
-            return kwargs, ""
+            return kwargs, None
 
 
 def _is_raw(kwargs: dict[str, Any]) -> bool:
@@ -252,16 +267,6 @@ def _kept(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     given = {"messages": kwargs.get("messages"), "tools": tools_in(kwargs)}
     listed = {name: value for name, value in given.items() if isinstance(value, list)}
     return kwargs, listed if "messages" in listed else {}
-
-
-def _noted(kwargs: dict[str, Any], advice: Advice, opened: bool) -> tuple[dict[str, Any], str]:
-    """Return the request with the notes, and the opening that its reply may repeat; ``opened`` if it may have one."""
-    if not advice.text or (advice.opening and not opened):
-        return kwargs, ""
-    noted = {**kwargs, "messages": advice.messages()}
-    if advice.extra_body:
-        noted["extra_body"] = {**advice.extra_body, **(kwargs.get("extra_body") or {})}
-    return noted, advice.opening
 
 
 def _own_words(reply: Any, opening: str) -> Any:

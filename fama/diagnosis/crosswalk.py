@@ -9,13 +9,13 @@ from typing import Self
 from pydantic import Field, ValidationError, model_validator
 
 from fama.config import read_yaml
+from fama.dialogue.language import marked_words
 from fama.episodes.records import Blame, Failure, Record
 from fama.errors import BadInput
 
 DEFAULT_PATH = Path(__file__).with_name("crosswalk.yaml")
 #: The number that some label sets put in front of their words: ``FM-1.3 Step Repetition``.
 _NUMBER = re.compile(r"^\s*(?:fm-?)?\d+(?:\.\d+)*\.?\s*")
-_WORDS = re.compile(r"(?:[^\W_]|')+")
 
 
 class Vocabulary(Record):
@@ -116,4 +116,4 @@ def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[
 def _plain(label: str) -> str:
     """Return lower case words and digits, without the number in front of words."""
     text = label.casefold()
-    return " ".join(_WORDS.findall(_NUMBER.sub("", text)) or _WORDS.findall(text))
+    return " ".join(marked_words(_NUMBER.sub("", text), "'") or marked_words(text, "'"))

@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from unicodedata import category
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 #: Where a word of a name in ``camelCase`` begins, behind an acronym, too (``HTTPGet``).
@@ -109,6 +110,15 @@ def meaning(word: str) -> str:
 def words(text: str) -> list[str]:
     """Return lower-case words of a text, in order; ``snake_case`` is taken apart."""
     return [word.lower() for word in _WORD.findall(text)]
+
+
+def marked_words(text: str, also: str = "") -> list[str]:
+    """Return runs of letters with the marks on them, digits, and the signs in ``also``; case is kept.
+
+    ``words`` ends at a mark, so that words of Indic and other scripts that differ in a vowel are the same.
+    """
+    kept = (sign if sign in also or sign.isalnum() or category(sign)[0] == "M" else " " for sign in text)
+    return "".join(kept).split()
 
 
 def words_at_end(text: str, count: int) -> list[str]:

@@ -194,7 +194,7 @@ def listed_rows(parameter: str, made: tuple[Call, ...]) -> list[RecordRow]:
 def new_field(parameter: str) -> str:
     """Return the field that holds the values of a new object's parameter: ``thing_id`` for ``new_thing_id``."""
     first, *rest = name_words(parameter)[1:] or [""]
-    return "_".join([first, *rest]) if "_" in parameter else first + "".join(map(str.capitalize, rest))
+    return first + "".join(map(str.capitalize, rest)) if parameter.isalnum() else "_".join([first, *rest])
 
 
 def choice_rows(want: Want, call: Call, state: VisibleState) -> list[RecordRow]:

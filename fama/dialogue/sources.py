@@ -12,7 +12,7 @@ from fama.episodes.records import Message, ToolSpec
 SourceKind = Literal["user", "tool", "system", "agent"]
 _DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 #: A date with the year at the end: nobody can tell whether the month or the day comes first.
-_DATE_BACKWARDS = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
+_DATE_BACKWARDS = re.compile(r"(?<!\d)(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d{2})(?!\d)")
 _RUN = re.compile(r"[a-z0-9]+")
 _MONTH = f"({'|'.join(MONTHS)})"
 _MONTH_DAY = re.compile(rf"\b{_MONTH}[a-z]*\.? ([0-9]{{1,2}})\b")
@@ -25,13 +25,14 @@ _RELATIVE = re.compile(
     r"today|tomorrow|yesterday|tonight|next|following|(mon|tues|wednes|thurs|fri|satur|sun)day|"
     r"days? (later|before|after)"
 )
-_AMOUNT = re.compile(r"[$€£¥]? ?(\d+(?:\.\d+)?)")
-#: A telephone, card or account number, which people write in groups.
+_AMOUNT = re.compile(r"[$€£¥]? ?(\d+(?:\.\d{1,2})?)")
+#: A telephone, card or account number, which people write in groups; the longest is an IBAN.
 _GROUPED = re.compile(r"\+?[a-z]{0,2}[\d\s()./-]+")
-_GROUP_DIGITS = 7
+_LEAST_DIGITS, _MOST_DIGITS = 7, 34
 _BETWEEN_GROUPS = r"[\s()./-]{0,2}"
 #: Later than every message.
 _NEVER = float("inf")
+_MOST_DAYS = 31
 _ANY_MONTH = ""
 _ANY_DATE = (_ANY_MONTH, "")
 
@@ -161,7 +162,8 @@ def _dates_of(text: str) -> Iterator[tuple[int, int, int]]:
         yield int(found[1]), int(found[2]), int(found[3])
     elif found := _DATE_BACKWARDS.match(text):
         one, other, year = map(int, found.groups())
-        yield from ((year, month, day) for month, day in ((one, other), (other, one)) if month <= len(MONTHS))
+        pairs = ((one, other), (other, one))
+        yield from ((year, month, day) for month, day in pairs if 1 <= month <= len(MONTHS) and 1 <= day <= _MOST_DAYS)
 
 
 def _forms(value: Any) -> tuple[_Form, ...]:
@@ -188,11 +190,17 @@ def _number_forms(text: str) -> Iterator[_Form]:
     national = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
     if len(national) == 10 and re.fullmatch(r"[\d\s()+.-]+", text):
         yield _Form(national, telephone=True)
-    if len(digits) >= _GROUP_DIGITS and len(digits) != 10 and _GROUPED.fullmatch(text) and not any(_dates_of(text)):
+    if _LEAST_DIGITS <= len(digits) <= _MOST_DIGITS and len(digits) != 10 and _is_grouped(text):
         yield _Form(re.sub(r"[\W_]", "", text), grouped=True)
     if re.fullmatch(r"[a-z]{1,5}[-_ ]?\d{3,}", text):  # an identifier whose prefix people leave out
         yield _Form(digits)
         yield _Form(re.sub(r"\W", "", text))
+
+
+def _is_grouped(text: str) -> bool:
+    """Return whether a text may be a number in groups, and no date or amount."""
+    amount = not text.isdecimal() and _AMOUNT.fullmatch(text)
+    return not amount and _GROUPED.fullmatch(text) is not None and not any(_dates_of(text))
 
 
 @lru_cache(maxsize=4096)

@@ -109,7 +109,8 @@ class OpenAIChat:
         self._price = price
         self._extra_body = dict(extra_body or {})
         self._told = False
-        self._refused: set[str] = set()
+        #: In the order in which they were contested: what is put otherwise in another one may read otherwise.
+        self._refused: dict[str, None] = {}
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
@@ -212,13 +213,13 @@ class OpenAIChat:
         """Remember fields that the server contests; tell once what changes by it."""
         if "seed" in parameters and "seed" not in self._refused:
             log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
-        if thoughts := sorted({"thought_signature", "reasoning_content"} & set(parameters) - self._refused):
+        if thoughts := sorted({"thought_signature", "reasoning_content"} & set(parameters) - self._refused.keys()):
             log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
         if "role" in parameters and "role" not in self._refused:
             log.warning("%s: the server wants roles to alternate; turns of the user become one", self._name)
         if "system" in parameters and "system" not in self._refused:
             log.warning("%s: the server takes no system message; the user's first turn says it", self._name)
-        self._refused.update(parameters)
+        self._refused |= dict.fromkeys(parameters)
 
     async def _once(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:
         from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError

@@ -31,8 +31,9 @@ SEED_RANGE = 2**31
 _OWN_ID = re.compile(r"call_(\d{1,5})")
 #: The word by which Gemini takes a call without the signature of its thought.
 _NO_SIGNATURE = "skip_thought_signature_validator"
-#: The agent's words between a result and a turn of the user, for servers that want some.
-_BETWEEN = "Understood."
+#: The agent's words between a result and a turn of the user, and the user's before an agent that speaks first, for
+#: servers that want some.
+_BETWEEN, _BEFORE = "Understood.", "Hello."
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -140,11 +141,14 @@ def _without_thought(message: dict[str, Any], field: str) -> bool:
 def _alternate(messages: list[dict[str, Any]]) -> bool:
     """Join, in place, turns of the user that follow each other, and let the agent speak between a result and the user.
 
-    Return whether there were any.
+    The user speaks before an agent's greeting. Return whether there was any of these.
     """
     found: list[dict[str, Any]] = []
     changed = False
     for message in messages:
+        if message.get("role") == "assistant" and all(one.get("role") == "system" for one in found):
+            found.append({"role": "user", "content": _BEFORE})
+            changed = True
         before = found[-1] if found and message.get("role") == "user" else {}
         changed |= before.get("role") in ("user", "tool")
         if before.get("role") == "user":

@@ -47,6 +47,10 @@ class Adviser(Protocol):
         """Return the notes for a short request, without a way to another thread where that takes longer than them."""
         ...
 
+    def take_back(self, advice: Advice) -> None:
+        """Forget the notes of an advice that the agent never saw."""
+        ...
+
 
 class Recorder(Protocol):
     """Keeps exchanges; never raises."""
@@ -146,6 +150,8 @@ class ChatEndpoint:
             answer.to_record = await self._unrecorded.acquire()
         asked = await self._advised(body, given, answer.ledger)
         if not await self._is_answered(headers, asked, answer, noted=asked.body is not body):
+            if asked.advice is not None:
+                self._adviser.take_back(asked.advice)
             await self._is_answered(headers, replace(asked, body=body, advice=None, failure=_UNTAKEN), answer)
 
     async def _is_answered(
@@ -179,6 +185,7 @@ class ChatEndpoint:
             self._metrics.failed.inc()
             log.warning("no notes for a request: %d bytes are more than limits.advice_bytes", len(body))
             return _Asked(tree, body, None, "too_long")
+        advice = None
         try:
             async with asyncio.timeout(self._limits.advice_seconds):
                 advise = self._adviser.advise_here if len(body) <= _SHORT else self._adviser.advise_async
@@ -187,6 +194,8 @@ class ChatEndpoint:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - helpers and routers never fail a request
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
+            if advice is not None:
+                self._adviser.take_back(advice)
             self._metrics.failed.inc()
             log.warning("no notes for a request: %s", type(error).__name__)
             return _Asked(tree, body, None, type(error).__name__)

@@ -111,6 +111,17 @@ def test_what_was_noted_is_known_again_behind_new_ids_and_other_tools(offered: l
     assert second.session.noted[:1] == first.session.noted == ((1, first.notes[0]),)
 
 
+def test_a_note_that_is_taken_back_was_never_given() -> None:
+    """An endpoint may refuse a request with its note: the agent has not read it then."""
+    with fama.Advisor("all", helpers=PATTERNS, budget={"run": 10_000}) as advisor:
+        first = advisor.advise(LOOKED_UP, TOOLS)
+        advisor.take_back(first)
+        assert first.notes and advisor._run_budget.spent == 0
+        second = advisor.advise(AGREED, TOOLS)
+        assert second.session.key == first.session.key and second.session.noted == ((2, second.notes[0]),)
+        assert second.session.spent == advisor._run_budget.spent == second.usage.note_tokens > 0
+
+
 def test_only_so_many_sessions_are_kept() -> None:
     sessions = Sessions(2)
     for key in "abc":

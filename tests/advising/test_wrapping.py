@@ -277,10 +277,19 @@ async def test_a_request_that_is_refused_with_its_note_goes_without(placement: A
         assert [reply.choices[0].message.content for reply in heard] == [REPLY] * 3
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == REPLY * 2
         assert (advisor.failures, len(endpoint.asked)) == (5, 10)
+        assert advisor.advise(AGREED, TOOLS).session.noted[0][0] == 2, "the agent never saw the note of turn 1"
         endpoint.answer = lambda body: (400, {"error": {"message": "no such model"}})
         with pytest.raises(BadRequestError, match="no such model"):
             client.chat.completions.create(**asked)
         assert advisor.failures == 5, "refused for its own sake"
+
+
+def test_a_note_that_cannot_be_taken_off_a_reply_was_not_given(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    with fama.Advisor("all", helpers=PATTERNS, placement="assistant") as advisor:
+        wrapped(endpoint, advisor).chat.completions.with_raw_response.create(model="m", messages=LOOKED_UP, tools=TOOLS)
+        assert endpoint.asked[0]["messages"] == LOOKED_UP
+        assert [turn for turn, _ in advisor.advise(AGREED, TOOLS).session.noted] == [2]
 
 
 def test_all_else_is_the_clients_own(advisor: fama.Advisor, endpoint: Endpoint) -> None:

@@ -70,7 +70,8 @@ def _labelled(label: str) -> Failure:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("E1", "E2"), ("错误", "遗漏"), ("'1'", "'2'"), ("FM-1.1", "FM-1.2"), ("Ошибка", "Пропуск")]
+    ("one", "other"),
+    [("E1", "E2"), ("错误", "遗漏"), ("'1'", "'2'"), ("FM-1.1", "FM-1.2"), ("Ошибка", "Пропуск"), ("गलती", "गलता")],
 )
 def test_a_crosswalk_tells_numbered_labels_and_those_of_other_scripts_apart(
     one: str, other: str, tmp_path: Path

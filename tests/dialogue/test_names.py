@@ -34,6 +34,7 @@ def test_a_parameter_is_read_alike_in_both_notations(old: str, new: str) -> None
     assert is_id(old) and is_id(new) and is_new(new) and not is_new(old)
     assert thing_of(old) == "item" and roots_of(old) == {"item"}
     assert new_field(new) == old
+    assert new_field("new-item-id") == "item_id"
 
 
 @pytest.mark.parametrize("parameter", ["order_id", "orderId"])

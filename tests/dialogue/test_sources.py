@@ -132,6 +132,11 @@ def test_a_date_a_number_and_an_amount_count_however_they_are_written(text: str,
         ("4111 1111, then 1111 1111", "4111111111111111"),
         ("x49 151 2345 6789", "49151234567"),
         ("I pay 1,234 dollars", "$1235"),
+        ("what comes next?", "12-34-5678"),
+        ("today", "10.12.5678"),
+        ("about 3.14", "3.14159"),
+        ("order 123456789", "1234567.89"),
+        ("7" * 40, "7 " * 40),
     ],
 )
 def test_another_date_or_number_does_not_count(text: str, value: str) -> None:

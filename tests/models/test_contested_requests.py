@@ -144,6 +144,26 @@ async def test_a_server_that_wants_roles_to_alternate_gets_them_so(words: str, e
             await model.complete(ChatRequest(messages=history[:2], role="helper:TSA"))
 
 
+async def test_an_agent_that_speaks_first_is_greeted_where_roles_are_to_alternate(endpoint: Endpoint) -> None:
+    """As in tau2's episodes."""
+    roles = ("system", "assistant", "user")
+    history = tuple({"role": role, "content": f"{role} speaks"} for role in roles)
+    wanted = [history[0], {"role": "user", "content": "Hello."}, *history[1:]]
+    refused = (400, {"error": {"message": "Conversation roles must alternate user/assistant/user/assistant/..."}})
+    endpoint.answer = lambda asked: said("yes") if asked["messages"] == wanted else refused
+    async with chat_client(endpoint, "openai", retries=0) as model:
+        assert (await model.complete(ChatRequest(messages=history, role="agent"))).text == "yes"
+
+
+async def test_what_a_server_contests_is_put_otherwise_in_the_order_of_its_words(endpoint: Endpoint) -> None:
+    """Of a system message and an agent that speaks first the other order makes another prompt."""
+    fields = ("role", "system", "seed", "stop", "top_p", "max_tokens")
+    async with chat_client(endpoint, "openai", retries=0) as model:
+        for field in fields:
+            model._refuse([field])
+        assert tuple(model._refused) == fields
+
+
 @pytest.mark.parametrize(
     ("second", "wanted"),
     [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fama.dialogue.calls import Call
 from fama.dialogue.facts import leaves
-from fama.dialogue.language import name_words
+from fama.dialogue.language import marked_words, name_words
 from fama.episodes.records import FunctionCall, GoldAction
 
 _WORDS = re.compile(r"\w+")
@@ -170,5 +170,4 @@ def _norm(value: Any) -> str:
     if text.isascii():
         return " ".join(_WORDS.findall(text)) or text
     text = unicodedata.normalize("NFKC", text)
-    kept = (sign if sign == "_" or sign.isalnum() or unicodedata.category(sign)[0] == "M" else " " for sign in text)
-    return " ".join("".join(kept).split()) or text
+    return " ".join(marked_words(text, "_")) or text

@@ -1,0 +1,95 @@
+"""Requests whose notes never reach the agent: the upstream refuses them, or they cannot be placed."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from starlette.responses import Response
+
+from fama.advising.advisor import Advisor
+from fama.episodes.store import read_episodes
+from tests.support.serving import Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
+
+CHAT: Any = [{"role": "user", "content": "I want to return order W100, and to cancel W200."}]
+
+
+@pytest.fixture
+def upstream() -> ScriptedUpstream:
+    return ScriptedUpstream()
+
+
+@pytest.fixture
+def advisor() -> Iterator[Advisor]:
+    with speaking(placement="user") as one:
+        yield one
+
+
+@pytest.fixture
+def served(upstream: ScriptedUpstream, advisor: Advisor) -> Iterator[Endpoint]:
+    with plain(upstream.app) as address, endpoint(address, advisor) as one:
+        yield one
+
+
+def remembered(advisor: Advisor) -> list[Any]:
+    """Return the notes that an advisor takes for given, with what its budget counts."""
+    return [*(session.noted for session in advisor._sessions._kept.values()), advisor._run_budget.spent]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("placement", ["user", "assistant"])
+def test_a_request_that_is_refused_with_its_note_goes_without(
+    status: int, placement: str, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """A note may make it too long, seem an attack to a content filter, or open a reply where none can be opened."""
+
+    def answer(asked: dict[str, Any]) -> Any:
+        if asked["messages"] != CHAT:
+            return Response(b'{"error": {"message": "too long"}}', status, media_type="application/json")
+        return spoken("Fi", "ne.") if asked.get("stream") else completion()
+
+    upstream.answer = answer
+    with (
+        plain(upstream.app) as address,
+        speaking(placement=placement) as advisor,
+        endpoint(address, advisor, record={"folder": tmp_path}) as served,
+    ):
+        with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+            raw = client.chat.completions.with_raw_response.create(model="m", messages=CHAT)
+            stream: Any = client.chat.completions.create(model="m", messages=CHAT, stream=True)
+            pieces = [event.choices[0].delta.content or "" for event in stream]
+        assert served.count("fama_advice_failures_total") == 2 and len(upstream.asked) == 4
+        assert remembered(advisor) == [(), 80], "what helpers spent, without a note that was given"
+    assert raw.headers["x-fama-failure"] == "refused" and raw.parse().choices[0].message.content == "Fine."
+    assert "".join(pieces) == "Fine." and json.loads(upstream.bodies[1])["messages"] == CHAT
+    assert [episode.decisions for episode in read_episodes(tmp_path)] == [()]
+
+
+def test_a_request_that_is_refused_for_its_own_sake_counts_as_no_failure_of_notes(
+    served: Endpoint, upstream: ScriptedUpstream, advisor: Advisor
+) -> None:
+    upstream.answer = lambda asked: Response(b"no", 400)
+    before = served.count("fama_advice_failures_total")
+    assert httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT}).status_code == 400
+    assert len(upstream.asked) == 2 and upstream.asked[1]["messages"] == CHAT
+    assert served.count("fama_advice_failures_total") == before and remembered(advisor) == [(), 40]
+
+
+def test_notes_that_cannot_be_placed_are_not_counted(
+    served: Endpoint, upstream: ScriptedUpstream, advisor: Advisor
+) -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "Hi", "weight": 1e999}]}'
+    names = ("fama_notes_total", "fama_helper_selected_total", "fama_advice_failures_total", "fama_tokens_total")
+    before = [served.count(name) for name in names]
+    kind = {"content-type": "application/json"}
+    reply = httpx.post(f"{served.base_url}/chat/completions", content=body, headers=kind)
+    assert reply.status_code == 200 and upstream.bodies[-1] == body and "x-fama-failure" in reply.headers
+    until = time.monotonic() + 5
+    while served.count("fama_requests_in_flight"):
+        assert time.monotonic() < until
+    assert [served.count(name) - old for name, old in zip(names, before, strict=True)] == [0, 0, 1, 40]
+    assert remembered(advisor) == [(), 40]
