@@ -205,7 +205,7 @@ def print_profile(
             for role, count in sorted(summary.tokens.items())
         )
         lines.append(f"{summary.calls} calls, {summary.unparsed} of them unparsed; tokens: {spent}")
-        if 2 * (summary.unparsed or 0) >= summary.calls:
+        if 2 * summary.unparsed >= summary.calls:
             lines.append("warning: most answers cannot be read; a judge that thinks first needs more --judge-tokens")
         if same := _named_always(total, taxonomy):
             told = f"warning: the judge names {' and '.join(same)} for at least {ALIKE:.0%} of the failures"

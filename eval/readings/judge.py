@@ -12,7 +12,7 @@ from eval.readings.annotator_agreement import measure_agreement, of_failure
 from eval.readings.measured import LabellerScores, judge_prompts
 from eval.readings.readings import Reading, ReadingsPart
 from fama.diagnosis.diagnose import diagnose
-from fama.diagnosis.judge_model import SAMPLED, connect_judge
+from fama.diagnosis.judge_model import connect_judge, stated_sampling
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.episodes.store import EpisodeStore, read_failures
@@ -100,7 +100,7 @@ def _keep_how(out: Path, judging: Judging) -> None:
         BadInput: names what differs.
     """
     path, how = out / HOW, {"context_tokens": judging.context_tokens, "prompts": judge_prompts()}
-    how |= {name: getattr(judging.model, name) for name in judging.model.changed(*SAMPLED)}
+    how |= stated_sampling(judging.model)
     if path.exists():
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -13,7 +13,7 @@ _ANSWER_ROOM = 1024
 JUDGE_FLAGS: dict[str, object] = {
     "judge_url": None,
     "judge_tokens": None,
-    "judge_temperature": 0.0,
+    "judge_temperature": None,
     "context": CONTEXT,
 }
 
@@ -31,8 +31,7 @@ def add_judge_flags(parser: argparse.ArgumentParser) -> None:
         "--judge-temperature",
         metavar="T",
         type=float,
-        default=0.0,
-        help="for a judge that refuses 0 (default: %(default)g)",
+        help="for a judge that refuses 0 (default: 0)",
     )
     parser.add_argument("--no-evidence", action="store_true", help="withhold the detectors' findings from the judge")
     parser.add_argument(
@@ -61,13 +60,12 @@ def judge_settings(args: argparse.Namespace) -> ModelSettings:
         raise BadInput(f"--concurrency {args.concurrency}: give at least 1")
     if args.judge_tokens is not None and args.judge_tokens < 1:
         raise BadInput(f"--judge-tokens {args.judge_tokens}: give at least 1")
-    if not 0 <= args.judge_temperature <= 2:
+    if args.judge_temperature is not None and not 0 <= args.judge_temperature <= 2:
         raise BadInput(f"--judge-temperature {args.judge_temperature:g}: give a number from 0 to 2")
-    answer = {} if args.judge_tokens is None else {"max_tokens": args.judge_tokens}
+    stated = {"temperature": args.judge_temperature, "max_tokens": args.judge_tokens}
     return ModelSettings(
         name=args.judge,
         base_url=args.judge_url,
-        temperature=args.judge_temperature,
         context_tokens=args.context + _ANSWER_ROOM + 2 * (args.judge_tokens or 0),
-        **answer,
+        **{name: value for name, value in stated.items() if value is not None},
     )

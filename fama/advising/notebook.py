@@ -93,7 +93,7 @@ def diagnose(
     Args:
         episodes: records, or the place of stored ones.
         judge: settings of the model that judges, their keys, or a name of them; the detectors alone when None. Its
-            ``temperature``, ``top_p`` and ``max_tokens`` hold for every question where they are not at their default.
+            ``temperature``, ``top_p`` and ``max_tokens`` hold for every question where they are given.
         concurrency: episodes that are judged at once.
         taxonomy: YAML file of a taxonomy of one's own; the shipped one when None.
 

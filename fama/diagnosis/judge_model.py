@@ -3,18 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from fama.models.base import ChatModel, ChatReply, ChatRequest
 from fama.models.connect import connect
 from fama.models.wrapper import ModelWrapper
 from fama.settings import ModelSettings
 
-#: Sampling that settings may change; where they do not, each question has its own.
-SAMPLED = ("temperature", "top_p", "max_tokens")
+
+def stated_sampling(settings: ModelSettings) -> dict[str, Any]:
+    """Return the sampling that settings state, their defaults left out: what is not stated is each question's own."""
+    sampled = ("temperature", "top_p", "max_tokens")
+    return {name: getattr(settings, name) for name in sampled if name in settings.model_fields_set}
 
 
 class SampledJudge(ModelWrapper):
-    """Asks every question with the sampling that the settings change.
+    """Asks every question with the sampling that the settings state.
 
     Questions are short and asked at temperature 0. A model that thinks before it answers needs more tokens, and some
     models refuse temperature 0.
@@ -22,7 +26,7 @@ class SampledJudge(ModelWrapper):
 
     def __init__(self, model: ChatModel, settings: ModelSettings) -> None:
         super().__init__(model)
-        self._changed = {name: getattr(settings, name) for name in settings.changed(*SAMPLED)}
+        self._stated = stated_sampling(settings)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer a request with the settings' sampling.
@@ -30,7 +34,7 @@ class SampledJudge(ModelWrapper):
         Raises:
             ModelError: as the model behind it.
         """
-        return await super().complete(replace(request, sampling=replace(request.sampling, **self._changed)))
+        return await super().complete(replace(request, sampling=replace(request.sampling, **self._stated)))
 
 
 @asynccontextmanager

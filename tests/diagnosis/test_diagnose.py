@@ -249,6 +249,9 @@ def test_a_judge_that_thinks_and_refuses_temperature_0(folder: Path, tmp_path: P
     assert main([*asking, str(tmp_path / "out"), *more]) == 0
     named = read_failures(tmp_path / "out")
     assert {label.primary for label in named} == {("CM",)} and {label.step for label in named} == {4}
+    given = ["--judge-temperature", "1", "--judge-tokens", "200"]  # as by default of other models, and still given
+    main([*asking, str(tmp_path / "few"), *given])
+    assert {asked["max_tokens"] for asked in endpoint.asked[-2:]} == {200}
     settings = {"name": "served", "base_url": endpoint.base_url, "temperature": 1, "max_tokens": 2000}
     assert [label.primary for label in fama.diagnose(folder, judge=settings)] == [("CM",)] * 2
 
