@@ -69,4 +69,4 @@ def unread_groups(kind: str, changed: Iterable[str], embedded: bool) -> Iterator
         return
     for group in changed:
         if group not in read and not (group == "encoder" and "vectors" in read and embedded):
-            yield f"{group}: a {kind} router does not read it"
+            yield f"{group}: a router of kind {kind} does not read it"
