@@ -58,6 +58,11 @@ from fama.subsets import split_label, subset_label
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
 TRAINING = DATA / "outcomes-train.parquet"
+#: The outcome tables that routers per episode learned from.
+TRAINED_ON = {
+    "outcome table": ("outcomes-mixed",),
+    "outcome table, with that of saas": ("outcomes-mixed", "outcomes-saas"),
+}
 #: What ``fama ablate`` wrote, under the names of the tables.
 ABLATIONS = ROOT / "results" / "ablations"
 #: The first test task that no earlier version of the helpers' texts had been run on.
@@ -251,7 +256,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "repairs-mixed": lambda: repairs_table.repairs(DATA / "repairs-mixed"),
     "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
     "outcomes-mixed": partial(training_table.outcomes, DATA / "outcomes-mixed.parquet"),
-    "training-calls": lambda: training_cost(DATA, "plain-train-mixed", "repairs-mixed", "outcomes-mixed"),
+    "outcomes-saas": partial(training_table.outcomes, DATA / "outcomes-saas.parquet"),
+    "training-calls": lambda: training_cost(DATA, "plain-train-mixed", "repairs-mixed", TRAINED_ON),
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),
     "note-effects": lambda: repairs_table.effects([DATA / "repairs-mixed", DATA / "repairs-agents"]),

@@ -19,6 +19,7 @@ fama run --config configs/run/helpdesk.yaml --out runs/plain-train48 domain=shop
 fama mine runs/plain-train48 --config configs/mine/helpdesk.yaml --out runs/mined48 exact=0 budget.calls=150 "$@"
 fama train --config configs/train/turn.yaml --out runs/turn 'data.repairs=[{repairs: runs/mined48, episodes: runs/plain-train48}]'
 fama outcomes --config configs/outcomes/helpdesk-mixed.yaml --out runs/outcomes-mixed "$@"
+fama outcomes --config configs/outcomes/helpdesk-mixed.yaml --config configs/outcomes/helpdesk-saas.yaml --out runs/outcomes-saas "$@"
 fama train --config configs/train/linear.yaml --out runs/episode 'data.outcomes=[runs/outcomes-mixed/outcomes.parquet]'
 fama compare --config configs/compare/helpdesk-mixed.yaml --out runs/mixed 'arms=[{name: none}, {name: all}, {name: learned, label: learned per turn, cadence: turn, options: {checkpoint: runs/turn}}, {name: fixed, label: TSA+Verifier, options: {subset: [TSA, Verifier]}}, {name: fixed, label: DCE+TSA+Verifier, options: {subset: [DCE, TSA, Verifier]}}, {name: prompted, label: prompted per turn, cadence: turn, options: {form: on_prefix}}, {name: prompted, options: {form: one_call}}, {name: random, label: random per turn, cadence: turn, options: {mean_size: 2.6}}, {name: rule, label: rule per turn, cadence: turn}, {name: irma}, {name: learned, label: learned per episode, options: {checkpoint: runs/episode}}]' "$@"
 fama outcomes --config configs/outcomes/helpdesk-mixed.yaml --config configs/outcomes/helpdesk-mixed-test.yaml --out runs/grid-mixed "$@"

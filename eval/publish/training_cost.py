@@ -1,6 +1,6 @@
 """The calls of a model that training data took: mined repairs beside an outcome table of the same tasks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from eval.publish.markdown import table
@@ -27,20 +27,18 @@ def distinct_calls(episodes: Iterable[Episode]) -> int:
     return len(seen) + further
 
 
-def training_cost(data: Path, plain: str, repairs: str, outcomes: str) -> str:
-    """Tabulate tasks, episodes and calls of mined repairs, their plain episodes included, and of an outcome table.
+def training_cost(data: Path, plain: str, repairs: str, tables: Mapping[str, Sequence[str]]) -> str:
+    """Tabulate tasks, episodes and calls of mined repairs, their plain episodes included, and of outcome tables.
 
-    The names are those of the folders of ``data``, and of the table in it.
+    The names are those of the folders of ``data``, and of the tables in it that are taken together; an episode of two
+    of these counts once.
     """
     records = list(RecordStore(existing_file(data / repairs, REPAIRS), Repair).read())
-    logged, drawn = list(read_episodes(data / plain)), list(read_episodes(data / f"{outcomes}.episodes.jsonl.gz"))
-    mined = sum(record.calls for record in records) + distinct_calls(logged)
-    rows = [
-        ("mined repairs", str(len({str(record.key) for record in records})), str(len(records)), f"{mined:,}"),
-        ("outcome table", _tasks(drawn), str(len(drawn)), f"{distinct_calls(drawn):,}"),
-    ]
+    mined = sum(record.calls for record in records) + distinct_calls(read_episodes(data / plain))
+    rows = [("mined repairs", str(len({str(record.key) for record in records})), str(len(records)), f"{mined:,}")]
+    for title, names in tables.items():
+        found = (one for name in names for one in read_episodes(data / f"{name}.episodes.jsonl.gz"))
+        drawn = list({one.id: one for one in found}.values())
+        tasks = len({str(one.key.task) for one in drawn})
+        rows.append((title, str(tasks), str(len(drawn)), f"{distinct_calls(drawn):,}"))
     return table(("training data", "tasks", "episodes", "distinct calls of the agent"), rows)
-
-
-def _tasks(episodes: Sequence[Episode]) -> str:
-    return str(len({str(episode.key.task) for episode in episodes}))

@@ -39,6 +39,7 @@ LATER = frozenset(
         "mixed-oracle",
         "mixed-seen",
         "outcomes-mixed.episodes.jsonl.gz",
+        "outcomes-saas.episodes.jsonl.gz",
         "plain-train-mixed",
         "repairs-agents",
         "repairs-mixed",

@@ -15,7 +15,7 @@ from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
 from tests.support.outcome_rows import row
 from training.data.examples import Example, ExampleSet, failure_examples, outcome_examples, prompted_examples
-from training.data.load import _check_costs, coverage_of, load_examples
+from training.data.load import _check_costs, coverage_of, load_examples, table_examples
 from training.data.splits import errors_to_certify, keep_apart, split_by_task
 from training.data.synthetic import make_tasks, outcome_rows
 from training.settings import DataSettings, TrainSettings
@@ -123,6 +123,19 @@ def test_a_cost_that_no_row_says_is_refused(tmp_path: Path, unknown: tuple[str, 
             load_examples(settings)
     free = settings.model_copy(update={"data": settings.data.model_copy(update={"cost": "tokens"})})
     assert len(load_examples(free).examples) == 4
+
+
+def test_a_row_of_two_tables_counts_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = state_to_json(make_tasks(1)[0].state)
+    first = [row("t", subset, True).model_copy(update={"state": state}) for subset in ("TSA", "")]
+    own = first[1].model_copy(update={"tokens": 4321})
+    tables = [str(tmp_path / name) for name in ("first.parquet", "second.parquet")]
+    write_outcomes(tables[0], first, {})
+    write_outcomes(tables[1], [first[0], own], {})
+    assert len(table_examples(tables, DataSettings(pool=("TSA", "Verifier"))).examples) == 3
+    assert [one.getMessage() for one in caplog.records] == [
+        f"{tables[1]}: 1 of 2 rows stand in a table before it; they count once"
+    ]
 
 
 def test_errors_are_left_out_and_counted() -> None:

@@ -161,12 +161,12 @@ def _repairs(data: DataSettings) -> ExampleSet:
 
 
 def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
-    """Read the rows of outcome tables, in the view that the data settings ask for.
+    """Read the rows of outcome tables, in the view that the data settings ask for; one that is in several counts once.
 
     Raises:
         BadInput: a table cannot be used, or the retrospective view has no failed plain episode.
     """
-    from fama.episodes.outcome_table import read_outcomes
+    from fama.episodes.outcome_table import OutcomeRow, read_outcomes
     from fama.episodes.store import read_episodes
 
     failed, found = None, ExampleSet((), member_names(data.pool))
@@ -176,8 +176,15 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
             raise BadInput(
                 f"data.plain: no failed episode without helpers in {', '.join(data.plain)}; name the plain run's"
             )
+    seen: set[OutcomeRow] = set()
     for place, path in enumerate(paths):
-        rows = read_outcomes(Path(path), data.benchmark_version)
+        read = read_outcomes(Path(path), data.benchmark_version)
+        rows = [row for row in read if row not in seen]
+        if len(rows) < len(read):
+            log.warning(
+                "%s: %d of %d rows stand in a table before it; they count once", path, len(read) - len(rows), len(read)
+            )
+        seen.update(rows)
         found += outcome_examples(rows, member_names(data.pool), failed, data.cost, place)
     return found
 
