@@ -245,8 +245,10 @@ def _compared(folder: str, *kinds: str) -> dict[str, Callable[[], str]]:
         "domains": lambda: findings.by_domain(DATA / folder),
         "calls": lambda: mixed_traffic.calls_and_notes(DATA / folder),
         "notes": lambda: mixed_traffic.notes_given(DATA / folder),
+        "endings": lambda: mixed_traffic.endings(DATA / folder),
     }
-    return {folder: partial(selectors, folder), **{f"{folder}-{kind}": made[kind] for kind in kinds}}
+    name = folder.replace(".", "-")
+    return {name: partial(selectors, folder), **{f"{name}-{kind}": made[kind] for kind in kinds}}
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -285,6 +287,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "within-margins": lambda: training_table.within_margins(DATA),
     "choice-by-trials": lambda: mixed_traffic.choice_by_trials(DATA),
     **_compared("fourth", "answers", "domains"),
+    **_compared("fourth-0.5b", "answers", "endings"),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
     **_compared("agents", "answers", "calls", "notes"),
     **_compared("agents-fourth", "answers", "domains", "calls", "notes"),

@@ -67,6 +67,23 @@ def notes_given(folder: Path) -> str:
     return table(head, rows)
 
 
+def endings(folder: Path) -> str:
+    """Tabulate how the episodes of each arm ended, and which call those repeat that ended in a loop."""
+    data = findings(folder)
+    rows = []
+    for arm in data.comparison.arms:
+        episodes = data.of(arm.arm)
+        looped = [episode.messages for episode in episodes if episode.outcome.reason == "loop"]
+        calls = [[one.function.name for message in messages for one in message.tool_calls or ()] for messages in looped]
+        ends = Counter(str(episode.outcome.reason) for episode in episodes)
+        rows.append((arm.arm, _counted(ends), _counted(Counter(names[-1] for names in calls if names))))
+    return table(("arm", "episodes ended by", "a loop repeats"), rows)
+
+
+def _counted(names: Counter[str]) -> str:
+    return ", ".join(f"{name} {times}" for name, times in names.most_common())
+
+
 def calls_and_notes(folder: Path) -> str:
     """Tabulate the calls of helper agents by arm and helper, and how many gave a note or one that was rejected."""
     data = findings(folder)

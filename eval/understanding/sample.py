@@ -34,6 +34,7 @@ LATER = frozenset(
         "agents",
         "agents-fourth",
         "fourth",
+        "fourth-0.5b",
         "grid-mixed.episodes.jsonl.gz",
         "mixed",
         "mixed-oracle",
