@@ -58,6 +58,8 @@ from fama.subsets import split_label, subset_label
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "results" / "helpdesk"
 TRAINING = DATA / "outcomes-train.parquet"
+#: The routers per turn that were compared on another unseen set.
+FOURTH_ROUTERS = ("two rounds per turn", "learned per turn", "encoder per turn", "TF-IDF per turn")
 #: The outcome tables that routers per episode learned from.
 TRAINED_ON = {
     "outcome table": ("outcomes-mixed",),
@@ -286,8 +288,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "headroom": lambda: mixed_traffic.headroom(_live("mixed-oracle")),
     "within-margins": lambda: training_table.within_margins(DATA),
     "choice-by-trials": lambda: mixed_traffic.choice_by_trials(DATA),
-    **_compared("fourth", "answers", "domains"),
+    **_compared("fourth", "answers", "domains", "notes"),
     **_compared("fourth-0.5b", "answers", "endings"),
+    "fourth-asked": lambda: differing.tabulate_asked(DATA / "fourth", FOURTH_ROUTERS),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
     **_compared("agents", "answers", "calls", "notes"),
     **_compared("agents-fourth", "answers", "domains", "calls", "notes"),

@@ -14,8 +14,15 @@ from eval.stats.paired import PairedEstimate, paired_estimate
 from fama.errors import BadInput
 from fama.intervals import Array, Interval
 
+TRIO = "DCE+TSA+Verifier"
 #: Pairs of arms that comparisons on unseen wording share.
-SHARED = (("all", "none"), *(("learned per turn", than) for than in ("none", "all", "TSA+Verifier")))
+SHARED = (
+    ("all", "none"),
+    *(("learned per turn", than) for than in ("none", "all", "TSA+Verifier")),
+    *((TRIO, than) for than in ("none", "all", "learned per turn", "TSA+Verifier")),
+)
+#: An arm that chose one subset at every decision of its comparison stands for that subset.
+CONSTANT = {TRIO: "two rounds per turn"}
 
 #: Pairs of arms that comparisons of helper agents share.
 AGENT_GAINS = (("all", "none"), ("TSA", "none"), ("TSA", "all"))
@@ -76,7 +83,7 @@ def _gains(comparison: Comparison, arm: str, than: str) -> Mapping[str, float]:
     found = {}
     for row in comparison.per_task:
         try:
-            cells = row.arms[arm], row.arms[than]
+            cells = [row.arms[one if one in row.arms else CONSTANT.get(one, one)] for one in (arm, than)]
         except KeyError as error:
             raise BadInput(f"task {row.task_id} was not run with {error}; give comparisons with both arms") from None
         rates = [cell.successes / cell.trials if cell.trials else np.nan for cell in cells]
