@@ -7,8 +7,9 @@ from scipy.stats import ttest_1samp
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
 from eval.publish.build import DATA
-from eval.publish.wording import kept_gain, pooled_gains
+from eval.publish.wording import CONSTANT, TRIO, kept_gain, pooled_gains
 from eval.stats.gain_ratio import fieller_interval
+from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.intervals import Array, Interval
 
@@ -105,3 +106,11 @@ def test_gains_of_two_comparisons_together_are_those_of_all_their_tasks() -> Non
     assert f"| 30 | +{100 * sum(one - other for one, other in solved) / 30:.0f} [" in wider
     with pytest.raises(BadInput, match="task shop-test-0200 is in more than one comparison"):
         pooled_gains([whole, parts[0]], [("all", "none")])
+
+
+def test_a_router_that_chose_one_subset_throughout_stands_for_it() -> None:
+    """By hand: DCE, TSA and the Verifier solve 35 and 36 tasks, all six 32 and 33."""
+    stands = [one for one in read_episodes(DATA / "fourth") if str(one.selector) == CONSTANT[TRIO]]
+    assert {"+".join(decision.subset) for one in stands for decision in one.decisions} == {TRIO}
+    both = [read_comparison(DATA / folder) for folder in ("mixed", "fourth")]
+    assert pooled_gains(both, [(TRIO, "all")]).splitlines()[2].startswith(f"| {TRIO} over all | 160 | +4 [")
