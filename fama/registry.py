@@ -138,14 +138,21 @@ def plug_ins_named() -> Iterator[None]:
     except FamaError:
         raise
     except Exception as error:
-        place = _place_in_plug_in(error)
-        if place is None:
+        if (fault := fault_of_plug_in(error)) is None:
             raise
-        if os.environ.get(TRACEBACK):
-            log.exception("%s", place)
-        words = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-        more = f"fix it or leave it out; {TRACEBACK}=1 shows the traceback"
-        raise BadInput(f"{place}: the plug-in failed ({shortened(words, 300)}); {more}") from error
+        raise BadInput(fault) from error
+
+
+def fault_of_plug_in(error: Exception) -> str | None:
+    """Return in one line which plug-in raised, where and what; None where no code of one was under way."""
+    place = _place_in_plug_in(error)
+    if place is None:
+        return None
+    if os.environ.get(TRACEBACK):
+        log.error("%s", place, exc_info=error)
+    words = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+    more = f"fix it or leave it out; {TRACEBACK}=1 shows the traceback"
+    return f"{place}: the plug-in failed ({shortened(words, 300)}); {more}"
 
 
 def _place_in_plug_in(error: Exception) -> str | None:

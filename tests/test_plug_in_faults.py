@@ -12,6 +12,7 @@ from fama import cli
 from fama.diagnosis.detectors.base import DETECTORS
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.store import read_episodes
 from fama.errors import BadInput
 from fama.helpers.base import HELPERS
 from fama.mining.search.base import SEARCHES
@@ -84,6 +85,16 @@ def test_a_plug_in_that_raises_is_named_in_one_line(
     assert told.count("\n") == 1 and told.startswith(f"fama: {family}: 'broken' ({broken}:"), told
     assert words in told and "FAMA_TRACEBACK=1 shows the traceback" in told
     assert not list(out.glob("*.jsonl")), "nothing half-written"
+
+
+def test_a_helper_that_raises_ends_its_episode_in_one_line(
+    broken: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert cli.main([*RUN, "helpers.pool=[broken]", "selector.name=all", "--out", str(tmp_path / "out")]) == 1
+    (told,) = caplog.records
+    assert told.getMessage().startswith(f"task shop-train-0000: helpers: 'broken' ({broken}:") and not told.exc_info
+    (episode,) = read_episodes(tmp_path / "out")
+    assert episode.outcome.boundary == "harness" and episode.outcome.reason.startswith("KeyError: 'no such")
 
 
 def test_a_detector_that_raises_is_named_with_the_episode(
