@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from fama import __version__
 from fama.errors import BadInput, FamaError, missing_extra
 from fama.redaction import RedactingFormatter, redact
+from fama.registry import plug_ins_named
 
 #: command → (module with ``add_arguments`` and ``main``, one line of help)
 COMMANDS = {
@@ -89,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = _load(COMMANDS[name][0])
         command = _CommandParser(prog=f"fama {name}", description=COMMANDS[name][1])
         module.add_arguments(command)
-        code: int = module.main(command.parse_intermixed_args(arguments[1:]))
+        with plug_ins_named():
+            code: int = module.main(command.parse_intermixed_args(arguments[1:]))
     except BadInput as error:
         return _complain(str(error), 2)
     except FamaError as error:

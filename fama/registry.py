@@ -1,16 +1,27 @@
 """Explicit registries: a dict of dotted paths a family, extended by entry points, loaded on use."""
 
 import logging
-from collections.abc import Mapping
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from fama.errors import BadInput, missing_extra
+from fama.errors import BadInput, FamaError, missing_extra
+from fama.redaction import shortened
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+#: Variable of the environment that has the traceback of a plug-in's error logged, too.
+TRACEBACK = "FAMA_TRACEBACK"
+#: Code that is no plug-in's: where a plug-in calls it wrongly, the plug-in raised.
+_PACKAGES = frozenset(("fama", "training", "eval")) | sys.stdlib_module_names
+#: Plug-ins in use, each as its family and name with the module of its code.
+_IN_USE: dict[tuple[str, str], str] = {}
 
 
 class Registry(Generic[T]):
@@ -42,11 +53,13 @@ class Registry(Generic[T]):
             self._paths[name] = target
         else:
             self._objects[name] = target
+            _IN_USE[self.family, name] = getattr(target, "__module__", type(target).__module__)
 
     def remove(self, name: str) -> None:
         """Forget a name that was added at run time."""
         self._paths.pop(name, None)
         self._objects.pop(name, None)
+        _IN_USE.pop((self.family, name), None)
 
     def names(self) -> list[str]:
         """Return all known names, sorted."""
@@ -65,6 +78,8 @@ class Registry(Generic[T]):
                 known = ", ".join(self.names())
                 raise BadInput(f"unknown {self.family.rstrip('s')} {name!r}; known: {known}{self._elsewhere(name)}")
             module, _, attribute = self._paths[name].partition(":")
+            if name not in self.builtin:
+                _IN_USE[self.family, name] = module
             try:
                 loaded: Any = getattr(import_module(module), attribute)
             except (ImportError, AttributeError, SyntaxError) as error:
@@ -109,6 +124,51 @@ class Registry(Generic[T]):
         """Return in words that an entry point of that name is in another group."""
         other = next((point.group for point in _entry_points() if point.name == name), None)
         return "" if other is None else f"; an entry point of that name is in the group {other}, not {self._group}"
+
+
+@contextmanager
+def plug_ins_named() -> Iterator[None]:
+    """Turn an error in the code of a plug-in inside the block into one line that names the plug-in and the place.
+
+    Raises:
+        BadInput: the code of a plug-in raised, anything but an error of this package's own.
+    """
+    try:
+        yield
+    except FamaError:
+        raise
+    except Exception as error:
+        if (fault := fault_of_plug_in(error)) is None:
+            raise
+        raise BadInput(fault) from error
+
+
+def fault_of_plug_in(error: Exception) -> str | None:
+    """Return in one line which plug-in raised, where and what; None where no code of one was under way."""
+    place = _place_in_plug_in(error)
+    if place is None:
+        return None
+    if os.environ.get(TRACEBACK):
+        log.error("%s", place, exc_info=error)
+    words = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+    more = f"fix it or leave it out; {TRACEBACK}=1 shows the traceback"
+    return f"{place}: the plug-in failed ({shortened(words, 300)}); {more}"
+
+
+def _place_in_plug_in(error: Exception) -> str | None:
+    """Return in words the plug-in that raised, with file and line; None where no code of one was under way.
+
+    Code of a package counts as that of its plug-ins, of several those in the very module.
+    """
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module = str(frame.f_globals.get("__name__", ""))
+        package = module.partition(".")[0]
+        own = {key for key, name in _IN_USE.items() if name == module}
+        of_package = {key for key, name in _IN_USE.items() if name.partition(".")[0] == package}
+        if package not in _PACKAGES and (found := own or of_package):
+            names = ", ".join(f"{family}: {name!r}" for family, name in sorted(found))
+            return f"{names} ({frame.f_code.co_filename}:{line})"
+    return None
 
 
 @cache

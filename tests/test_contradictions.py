@@ -159,6 +159,7 @@ UNUSED: list[tuple[type[Settings], tuple[str, ...], str]] = [
     (CompareSettings, ("replay=x", "concurrency=2"), "concurrency: a replay runs no episode"),
     (MineSettings, ("share=0.9",), "share: one continuation succeeds or does not"),
     (MineSettings, ("exact=500",), "exact: 500 calls are never reached, budget.calls is 400"),
+    (MineSettings, ("exact=50", "search=tree"), "exact: search tree has no proof of so many calls"),
     (TrainSettings, ("knn.folds=3",), "knn: a router of kind linear does not read it"),
     (TrainSettings, ("optimiser.epochs=3",), "optimiser: a router of kind linear does not read it"),
     (TrainSettings, ("encoder.window=99",), "encoder: a router of kind linear does not read it"),

@@ -76,8 +76,9 @@ def main(args: argparse.Namespace) -> int:
     print_profile(screen, summary, taxonomy, profiles)
     if args.judge != "none":
         from eval.readings.measured import lines_about
+        from fama.diagnosis.judge_model import stated_sampling
 
-        for line in lines_about(summary.labeller, taxonomy.version, args.context):
+        for line in lines_about(summary.labeller, taxonomy.version, args.context, stated_sampling(settings)):
             screen.print(Text(printable(line)), soft_wrap=True)
     if args.figure and profiles:
         from eval.annotation.failure_profiles import draw_profiles

@@ -89,6 +89,7 @@ async def measure_judge(
         taxonomy=taxonomy.version,
         prompts=judge_prompts(),
         context_tokens=judging.context_tokens,
+        sampling=stated_sampling(judging.model),
         commit=git_commit(),
     )
 

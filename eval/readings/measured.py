@@ -1,9 +1,9 @@
 """The committed measurements: how far annotators agreed with the readings, and what exactly was measured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from eval.metrics.formats import count, percent
 from eval.readings.annotator_agreement import AgreementRow, agreement_markdown
@@ -28,6 +28,8 @@ class LabellerScores(Record):
     taxonomy: str
     prompts: str | None = None
     context_tokens: int | None = None
+    sampling: dict[str, float] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """A judge's sampling as far as it was stated, the rest as each question's own; None where it was not recorded."""
     commit: str | None = None
 
     @property
@@ -76,7 +78,9 @@ def record_scores(measured: Iterable[LabellerScores], folder: Path = FOLDER) -> 
     write_atomically(folder / AGREEMENT, "".join(f"{line}\n" for line in lines))
 
 
-def lines_about(labeller: str, taxonomy: str, context_tokens: int, folder: Path = FOLDER) -> list[str]:
+def lines_about(
+    labeller: str, taxonomy: str, context_tokens: int, sampling: Mapping[str, float], folder: Path = FOLDER
+) -> list[str]:
     """Return what is known of a judge's agreement with readings, for people; or how it can be measured."""
     told = []
     for one in read_measured(folder):
@@ -92,7 +96,15 @@ def lines_about(labeller: str, taxonomy: str, context_tokens: int, folder: Path 
             told.append("its prompts have changed since; measure it again")
         if one.context_tokens != context_tokens:
             told.append(f"that was with --context {one.context_tokens}, this is with {context_tokens}")
+        if one.sampling != sampling:
+            told.append(f"that was sampled with {_in_words(one.sampling)}, this with {_in_words(sampling)}")
     return told or [f"{labeller} was never measured on read failures; {MEASURE}"]
+
+
+def _in_words(sampling: Mapping[str, float] | None) -> str:
+    if sampling is None:
+        return "settings that were not recorded"
+    return ", ".join(f"{name} {value:g}" for name, value in sorted(sampling.items())) or "each question's own settings"
 
 
 def measured_markdown(part: ReadingsPart) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from fama.advising.advice import Advice, Usage
 from fama.advising.conversation import Conversation, read_conversation
+from fama.advising.note_refusals import NoteRefusals
 from fama.advising.parts import (
     Model,
     RouterOrPath,
@@ -52,7 +53,8 @@ class Advisor:
     Threads may share it: all advice is computed in one thread of the advisor's own. ``close`` it, or use it in a
     ``with`` block, to end that thread and a model's server before the program ends.
 
-    ``failures`` counts the requests that wrapped clients sent without notes because it failed.
+    ``failures`` counts the requests that wrapped clients sent without notes because it failed, or their endpoint
+    refused them.
     """
 
     def __init__(
@@ -109,6 +111,8 @@ class Advisor:
         self._run_budget = RunBudget(limits)
         self._sessions = Sessions(sessions)
         self.failures = 0
+        #: Of the endpoints of wrapped clients.
+        self.refusals = NoteRefusals()
         self._thread = LoopThread("the advisor")
         self._finalizer = weakref.finalize(self, self._thread.close)
         try:

@@ -1,14 +1,10 @@
-"""Replies to requests with notes: freed of a note that some servers repeat, and those that refuse it."""
+"""Replies to requests with notes, freed of a note that some servers repeat."""
 
 from typing import Any
 
 from fama.episodes.foreign.fields import absent
 from fama.episodes.foreign.logged_calls import entries_in
 from fama.models.wire import with_prefill
-
-#: Statuses by which a server refuses a request, maybe for its note alone: it may be too long with it, seem to a content
-#: filter to be an attack, or open a reply where none can be opened.
-REFUSALS = frozenset((400, 413, 422))
 
 
 def without_opening(text: str, opening: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Self, TypeVar, cast
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
 from fama.advising.conversation import tools_in
-from fama.advising.repeated_notes import REFUSALS, StreamedReply, ends_words, own_content
+from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS
+from fama.advising.repeated_notes import StreamedReply, ends_words, own_content
 from fama.errors import BadInput
 from fama.execution.background import is_cancelled
 
@@ -36,7 +37,8 @@ def wrap(client: Client, advisor: Advisor) -> Client:
     the server repeats is taken off the reply, so that no history holds one; ``parse`` and raw responses, off which it
     cannot be taken, get no note that opens the reply (``placement="assistant"``). A failure of the advisor never fails
     a request: it goes on without notes, which is logged and counted in the advisor's ``failures``; so is one that the
-    endpoint refuses with its note. A wrapped client gets the advisor in place of the one that it has.
+    endpoint refuses with its note, and where it refuses several in a row the model gets none for some minutes. A
+    wrapped client gets the advisor in place of the one that it has.
 
     Raises:
         BadInput: the client has no ``chat.completions``, or the advisor gives no advice.
@@ -167,6 +169,28 @@ class _Streaming(_Advised):
             noted["extra_body"] = {**advice.extra_body, **(kwargs.get("extra_body") or {})}
         return noted, advice
 
+    def _is_paused(self, kwargs: dict[str, Any]) -> bool:
+        """Return whether the model gets no notes for now; such a request counts as one without notes."""
+        paused = self._advisor.refusals.paused(self._model(kwargs))
+        self._advisor.failures += paused
+        return paused
+
+    def _taken(self, kwargs: dict[str, Any], advice: Advice | None) -> str:
+        """Note that the endpoint took a request; return the opening that the reply may repeat."""
+        if advice is None:
+            return ""
+        self._advisor.refusals.taken(self._model(kwargs))
+        return advice.opening
+
+    def _refused(self, kwargs: dict[str, Any], error: Exception) -> None:
+        """Note that the endpoint took a request only without its notes."""
+        self._failed(error)
+        if self._advisor.refusals.refused(self._model(kwargs)):
+            log.warning("no notes for this model for %d s: its endpoint refuses requests with them", PAUSE_SECONDS)
+
+    def _model(self, kwargs: dict[str, Any]) -> str:
+        return f"{getattr(getattr(self._inner, '_client', None), 'base_url', '')} {kwargs.get('model')}"
+
     def stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the manager of a streamed reply, which asks by this object's ``create``."""
         return type(self._inner).stream(self, *args, **kwargs)
@@ -190,19 +214,21 @@ class _Completions(_Streaming):
         kwargs, given = _kept(kwargs)
         noted, advice = self._advised(kwargs, given, opened)
         try:
-            return ask(*args, **noted), "" if advice is None else advice.opening
+            return ask(*args, **noted), self._taken(kwargs, advice)
         except Exception as error:
             if advice is None or not _is_refusal(error):
                 raise
             refusal = error
         self._advisor.take_back(advice)
         reply = ask(*args, **kwargs)
-        self._failed(refusal)
+        self._refused(kwargs, refusal)
         return reply, ""
 
     def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> _Noted:
         try:
-            return self._noted(kwargs, self._advisor.advise(**given), opened) if given else (kwargs, None)
+            if not given or self._is_paused(kwargs):
+                return kwargs, None
+            return self._noted(kwargs, self._advisor.advise(**given), opened)
         except Exception as error:  # noqa: BLE001 - never fail the caller's own request
             self._failed(error)
             return kwargs, None
@@ -225,19 +251,21 @@ class _AsyncCompletions(_Streaming):
         kwargs, given = _kept(kwargs)
         noted, advice = await self._advised(kwargs, given, opened)
         try:
-            return await ask(*args, **noted), "" if advice is None else advice.opening
+            return await ask(*args, **noted), self._taken(kwargs, advice)
         except Exception as error:
             if advice is None or not _is_refusal(error):
                 raise
             refusal = error
         self._advisor.take_back(advice)
         reply = await ask(*args, **kwargs)
-        self._failed(refusal)
+        self._refused(kwargs, refusal)
         return reply, ""
 
     async def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> _Noted:
         try:
-            return self._noted(kwargs, await self._advisor.advise_async(**given), opened) if given else (kwargs, None)
+            if not given or self._is_paused(kwargs):
+                return kwargs, None
+            return self._noted(kwargs, await self._advisor.advise_async(**given), opened)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - never fail the caller's own request
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise

@@ -29,6 +29,7 @@ from fama.episodes.records import (
 from fama.episodes.state import VisibleState
 from fama.errors import BoundaryError
 from fama.models.base import billed
+from fama.registry import fault_of_plug_in
 from fama.settings import ExperimentSettings
 from fama.text.clean import clean
 
@@ -60,7 +61,11 @@ async def run_episode(setup: EpisodeSetup, settings: ExperimentSettings, decider
         setup.budget.charge(budget_tokens(rows, "helper") + budget_tokens(rows, "selector"))
         judged = {"outcome": Outcome(status="error", boundary=error.boundary, reason=clean(str(error)))}
     except Exception as error:
-        log.exception("task %s: error in the harness", setup.key.task_id)
+        fault = fault_of_plug_in(error)
+        if fault is None:
+            log.exception("task %s: error in the harness", setup.key.task_id)
+        else:
+            log.error("task %s: %s", setup.key.task_id, fault)  # noqa: TRY400 - the line holds what the traceback says
         reason = clean(f"{type(error).__name__}: {error}")
         judged = {"outcome": Outcome(status="error", boundary="harness", reason=reason)}
     finally:

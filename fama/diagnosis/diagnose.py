@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -56,13 +57,15 @@ class DiagnosisSummary(Record):
     over all runs into the folder; ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and
     ``run_seconds`` are of all episodes that were read, failed or not: what a plain run cost before anything could be
     diagnosed; None is unknown. ``taxonomy_hash`` is of what shapes labels in the taxonomy, ``repairs_hash`` of the
-    evidence from mining, None without any; both are None in summaries of before they were kept.
+    evidence from mining, None without any; both are None in summaries of before they were kept. ``asked`` is the
+    judge's context and stated sampling, None without a judge or where it was not kept.
     """
 
     labeller: str
     taxonomy_version: str
     taxonomy_hash: str | None = None
     repairs_hash: str | None = None
+    asked: dict[str, int | float] | None = None
     package_version: str = __version__
     failures: int = 0
     labelled_now: int = 0
@@ -175,10 +178,10 @@ async def diagnose(
     out.mkdir(parents=True, exist_ok=True)
     store, ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
     with FileLock(out / ".diagnosis.lock"):
-        repairs_hash = _repairs_hash(executed)
-        done = _resume(out, labeller, taxonomy, repairs_hash)
+        made_with = _MadeWith(labeller, taxonomy, _repairs_hash(executed), _asked(judge, context_tokens))
+        done = _resume(out, made_with)
         if not done:  # what the labels are made with is known, too, where this is broken off
-            begun = _summary(out, (), {}, Counter(), [], labeller, taxonomy, [], repairs_hash)
+            begun = _summary(out, (), {}, Counter(), [], made_with, [])
             write_atomically(_summary_file(out), begun.model_dump_json(indent=2) + "\n")
         counts: Counter[str] = Counter()
         skipped: list[Skipped] = []
@@ -232,7 +235,7 @@ async def diagnose(
         await run_pool(unlabelled(), attempt, finish, concurrency)
         if not store.path.exists():
             store.rewrite(())
-        summary = _summary(out, done.values(), groups, counts, skipped, labeller, taxonomy, bills, repairs_hash)
+        summary = _summary(out, done.values(), groups, counts, skipped, made_with, bills)
         write_atomically(_summary_file(out), summary.model_dump_json(indent=2) + "\n")
     if skipped and not counts["new"]:
         raise ModelError(f"the judge did not answer for any of {len(skipped)} failures: {skipped[0].reason}")
@@ -249,8 +252,23 @@ def _repairs_hash(executed: Mapping[str, Evidence] | None) -> str | None:
     return content_hash({key: one.model_dump() for key, one in executed.items()}) if executed else None
 
 
-def _resume(out: Path, labeller: str, taxonomy: Taxonomy, repairs_hash: str | None) -> dict[str, Failure]:
-    path = out / FAILURES
+@dataclass(frozen=True)
+class _MadeWith:
+    """All that shapes the labels of a folder."""
+
+    labeller: str
+    taxonomy: Taxonomy
+    repairs_hash: str | None
+    asked: dict[str, int | float] | None
+
+
+def _asked(judge: ChatModel | None, context_tokens: int) -> dict[str, int | float] | None:
+    """Return how a judge is asked; None without one."""
+    return None if judge is None else {"context_tokens": context_tokens, **getattr(judge, "stated", {})}
+
+
+def _resume(out: Path, made_with: _MadeWith) -> dict[str, Failure]:
+    path, labeller, taxonomy = out / FAILURES, made_with.labeller, made_with.taxonomy
     if not path.exists():
         return {}
     labels = read_failures(path)
@@ -267,8 +285,11 @@ def _resume(out: Path, labeller: str, taxonomy: Taxonomy, repairs_hash: str | No
                 f"{path}: labelled under {taxonomy.version} with other content; change its version and give another "
                 "--out"
             )
-        if before.repairs_hash != repairs_hash:
+        if before.repairs_hash != made_with.repairs_hash:
             raise BadInput(f"{path}: labelled without these repairs; give another --out, or the --repairs of before")
+        if labels and before.asked is not None and before.asked != made_with.asked:
+            was, now = (json.dumps(asked, sort_keys=True) for asked in (before.asked, made_with.asked))
+            raise BadInput(f"{path}: its judge was asked with {was}, not {now}; set it back or give another --out")
     return {label.episode_id: label for label in labels}
 
 
@@ -304,10 +325,8 @@ def _summary(
     groups: dict[str, str],
     counts: Counter[str],
     skipped: list[Skipped],
-    labeller: str,
-    taxonomy: Taxonomy,
+    made_with: _MadeWith,
     bills: list[tuple[int | None, float | None]],
-    repairs_hash: str | None,
 ) -> DiagnosisSummary:
     spent = known_sum([tokens for tokens, _ in bills])
     rows = ledger_rows(out / LEDGER)
@@ -324,10 +343,11 @@ def _summary(
         blame[label.blame] += 1
         grounds[rests_on(label)] += 1
     return DiagnosisSummary(
-        labeller=labeller,
-        taxonomy_version=taxonomy.version,
-        taxonomy_hash=taxonomy.label_hash,
-        repairs_hash=repairs_hash,
+        labeller=made_with.labeller,
+        taxonomy_version=made_with.taxonomy.version,
+        taxonomy_hash=made_with.taxonomy.label_hash,
+        repairs_hash=made_with.repairs_hash,
+        asked=made_with.asked,
         failures=sum(here["n"] for here in profile.values()),
         labelled_now=counts["new"],
         successes_skipped=counts["success"],

@@ -26,7 +26,7 @@ class SampledJudge(ModelWrapper):
 
     def __init__(self, model: ChatModel, settings: ModelSettings) -> None:
         super().__init__(model)
-        self._stated = stated_sampling(settings)
+        self.stated = stated_sampling(settings)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer a request with the settings' sampling.
@@ -34,7 +34,7 @@ class SampledJudge(ModelWrapper):
         Raises:
             ModelError: as the model behind it.
         """
-        return await super().complete(replace(request, sampling=replace(request.sampling, **self._stated)))
+        return await super().complete(replace(request, sampling=replace(request.sampling, **self.stated)))
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from fama.config import read_yaml
 from fama.dialogue.language import name_words, words
+from fama.episodes.keys import TaskKey
 from fama.episodes.records import ROLE_KEY, ToolRole, ToolSpec
 from fama.errors import BadInput
 from fama.memo import by_identity
@@ -235,13 +236,14 @@ _SAME = {"tau2": "tau-bench"}
 def stated_roles(benchmark: str, domain: str) -> StatedRoles:
     """Return what a file in ``FOLDER``, or of a plug-in, says of a domain's tools; nothing for a domain without one.
 
-    A benchmark that is run and its imported logs (``tau_bench``, ``tau-bench``) have the same roles, and so has a
-    domain with a user's trait (``retail-skeptical``).
+    A benchmark that is run and its imported logs (``tau_bench``, ``tau-bench``) have the same roles, and so have a
+    domain with a user's trait (``retail-skeptical``), and τ-trait's airline and retail, which are τ-bench's.
 
     Raises:
         BadInput: the file has an unknown key, or a value that is no list, no role or no yes or no.
     """
-    path = FOLDER / f"{_SAME.get(benchmark, benchmark.replace('_', '-'))}.yaml"
+    own = str(TaskKey(benchmark, domain, "").canonical.benchmark).replace("_", "-")
+    path = FOLDER / f"{_SAME.get(benchmark, own)}.yaml"
     if not re.fullmatch(r"[\w.-]+", benchmark) or not path.is_file():
         if benchmark not in RULES.names():
             return StatedRoles()

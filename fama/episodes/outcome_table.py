@@ -3,7 +3,9 @@
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,24 @@ def read_outcomes(path: Path | str, benchmark_version: str | Mapping[str, str] |
                 "set options to the table's, run `fama outcomes` with these settings, or use the release that wrote it"
             )
     return rows
+
+
+def warn_of_errors(path: Path | str, rows: Sequence[OutcomeRow], selector: str) -> None:
+    """Say how many rows of a table a selector leaves out since they ended in an error, and of which subset most."""
+    ran, errors = (Counter(row.subset for row in some) for some in (rows, (r for r in rows if r.success is None)))
+    if not errors:
+        return
+    worst = max(errors, key=lambda subset: (errors[subset] / ran[subset], errors[subset], subset))
+    warn_of_rows(
+        f"{path}: {errors.total()} of {ran.total()} episodes ended in an error and count for no subset of {selector}; "
+        f"most with {worst or 'no helper'}, {errors[worst]} of {ran[worst]}"
+    )
+
+
+@cache
+def warn_of_rows(line: str) -> None:
+    """Say something of a table once per process: arms build their selectors again and again."""
+    log.warning("%s", line)
 
 
 def _check_numbers(path: Path | str, rows: Iterable[OutcomeRow]) -> None:

@@ -233,6 +233,8 @@ class Source(Record):
     location: str | None = None
     own_arm: str | None = None
     omitted: dict[str, int] = Field(default_factory=dict)
+    continues: str | None = Field(default=None, exclude_if=_unknown)
+    """Id of a recorded episode whose conversation went on after a pause, in this one: all of it is here."""
 
 
 class Episode(Record):

@@ -1,10 +1,12 @@
 """The files of episodes and failure labels: their places, and what a run may do with them."""
 
+import gzip
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,6 +22,10 @@ EPISODES = "episodes.jsonl"
 FAILURES = "failures.jsonl"
 #: Names of files of a recording that grew too large and were renamed.
 RENAMED = re.compile(r"episodes-(\d{6})\.jsonl")
+#: The importer that recorded conversations name.
+SERVED = "serve"
+#: The mark of a recorded conversation that went on; inside of texts its quotes are escaped.
+_CONTINUES = re.compile(rb'"continues":"([^"\\]+)"')
 #: Episodes that ended in an error and were run again; kept because their tokens were spent.
 SET_ASIDE = "errors.jsonl"
 
@@ -88,7 +94,8 @@ class EpisodeStore(RecordStore[Episode]):
 def read_episodes(path: Path) -> Iterator[Episode]:
     """Stream the episodes of a folder or of a ``.jsonl`` or ``.jsonl.gz`` file; a torn last line is left out.
 
-    For what a user names: a run that goes on in its own folder reads with ``EpisodeStore``, which may hold none yet.
+    So is a recorded conversation that went on after a pause: a later episode of the file holds all of it. For what a
+    user names: a run that goes on in its own folder reads with ``EpisodeStore``, which may hold none yet.
 
     Raises:
         BadInput: nothing is there, no whole line is, one is damaged (``file:line``), or it is a log of another tool.
@@ -115,8 +122,23 @@ def _at_least_one(episodes: Iterator[Episode], path: Path) -> Iterator[Episode]:
     first = next(episodes, None)
     if first is None:
         raise BadInput(f"{path}: holds no episodes; run `fama run` or `fama import` first")
-    yield first
-    yield from episodes
+    went_on = _went_on(path) if first.source.importer == SERVED else frozenset()
+    yield from (episode for episode in chain([first], episodes) if episode.id not in went_on)
+
+
+@cache
+def _tell_went_on(path: Path, count: int) -> None:
+    """Say once per process that a recording holds conversations twice."""
+    log.warning("%s: %d conversations went on after a pause; the episodes that end before it are left out", path, count)
+
+
+def _went_on(path: Path) -> frozenset[str]:
+    """Return the ids of episodes of a recording whose conversations went on in others, found without parsing them."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        ids = frozenset(found[1].decode() for line in file for found in _CONTINUES.finditer(line))
+    if ids:
+        _tell_went_on(path, len(ids))
+    return ids
 
 
 def read_failures(path: Path) -> list[Failure]:

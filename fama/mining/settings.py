@@ -62,7 +62,8 @@ class MineSettings(Settings):
     search: str = "elimination"
     """A name of the registry of searches."""
     exact: int = Field(default=60, ge=0)
-    """Calls per failure for proving that no smaller repair exists; 0 proves nothing."""
+    """Calls for proving that no smaller repair exists, once among the notes of the repair that was found and once among
+    all, thus up to twice per failure; 0 proves nothing."""
     continuations: int = Field(default=1, ge=1)
     """Times that each branch is run; above 1 (at a temperature above 0) its outcome is a share."""
     share: float = Field(default=0.5, gt=0, le=1)
@@ -87,4 +88,6 @@ class MineSettings(Settings):
             yield "share: one continuation succeeds or does not; it is of continuations above 1"
         if self.changed("exact") and self.budget.calls is not None and self.exact > self.budget.calls:
             yield f"exact: {self.exact} calls are never reached, budget.calls is {self.budget.calls}"
+        if self.changed("exact") and self.search in ("map", "tree"):
+            yield f"exact: search {self.search} has no proof of so many calls; leave it out, or set budget.calls"
         yield from (f"helper_model.{line}" for line in (self.helper_model or Settings()).unused())

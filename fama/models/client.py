@@ -17,7 +17,6 @@ from fama.episodes.records import LedgerRow
 from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.prices import Price
 from fama.models.server_errors import (
-    contested_fields,
     error_status,
     error_words,
     is_final,
@@ -29,12 +28,12 @@ from fama.models.server_errors import (
 from fama.models.usage import one_row, with_estimate
 from fama.models.wire import (
     PREFILL_OF,
+    ContestedFields,
     Malformed,
     Prefill,
     ServerFailure,
     build_body,
     cut_at_stop,
-    put_otherwise,
     read_reply,
 )
 from fama.redaction import redact
@@ -109,8 +108,7 @@ class OpenAIChat:
         self._price = price
         self._extra_body = dict(extra_body or {})
         self._told = False
-        #: In the order in which they were contested: what is put otherwise in another one may read otherwise.
-        self._refused: dict[str, None] = {}
+        self._contested = ContestedFields(name)
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
@@ -159,8 +157,7 @@ class OpenAIChat:
             CallFailed: refused, not reachable, not readable or too slow, after all retries.
         """
         body = build_body(request, self._model, self._flavour, self._base_url, self._prefill, self._extra_body)
-        for parameter in self._refused:
-            put_otherwise(body, parameter)
+        self._contested.put(body)
         billed: list[LedgerRow] = []
         try:
             async with asyncio.timeout(self._timeout):
@@ -170,7 +167,7 @@ class OpenAIChat:
             raise CallFailed(message, _bill(billed)) from None
         except CallFailed as error:
             raise type(error)(redact(str(error)), _bill(billed)) from None
-        if "stop" in self._refused:
+        if "stop" in self._contested:
             reply = cut_at_stop(reply, request)
         row = with_estimate(reply, request)
         if row.estimated_tokens is not None and not self._told:
@@ -192,9 +189,7 @@ class OpenAIChat:
                     billed.append(failed.usage)
                 if is_overflow(failed.status, failed.reason, failed.body):
                     raise ContextOverflow(f"{self._name}: {failed.reason}; {_MORE_CONTEXT}") from failed
-                changed = [name for name in contested_fields(failed.reason) if put_otherwise(body, name)]
-                if changed:
-                    self._refuse(changed)
+                if self._contested.learn(failed.reason, body):
                     return await self._with_retries(request, body, billed)
                 if is_final(failed.status, failed.body, failed.wait):
                     mend = "; set model.prefill=words" if request.prefill and _PREFILL.search(failed.reason) else ""
@@ -208,18 +203,6 @@ class OpenAIChat:
                 await asyncio.sleep(max(pause, hint or 0.0))
                 pause = min(8.0, 2 * pause)
         raise CallFailed(f"{self._name}: {reason}; gave up after {self._retries + 1} tries")
-
-    def _refuse(self, parameters: list[str]) -> None:
-        """Remember fields that the server contests; tell once what changes by it."""
-        if "seed" in parameters and "seed" not in self._refused:
-            log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
-        if thoughts := sorted({"thought_signature", "reasoning_content"} & set(parameters) - self._refused.keys()):
-            log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
-        if "role" in parameters and "role" not in self._refused:
-            log.warning("%s: the server wants roles to alternate; turns of the user become one", self._name)
-        if "system" in parameters and "system" not in self._refused:
-            log.warning("%s: the server takes no system message; the user's first turn says it", self._name)
-        self._refused |= dict.fromkeys(parameters)
 
     async def _once(self, request: ChatRequest, body: dict[str, Any]) -> ChatReply:
         from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError

@@ -7,6 +7,7 @@ message, and the reply is left to a lenient parser.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,10 +20,11 @@ from fama.models.content import read_content, read_refusal, read_thought
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price
 from fama.models.reply_calls import reply_calls
-from fama.models.server_errors import error_words, find_error
+from fama.models.server_errors import contested_fields, error_words, find_error
 from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value
 
+log = logging.getLogger(__name__)
 Prefill = Literal["message", "flag", "words"]
 #: How a prefill is asked for, by the server's dialect.
 PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "openai": "words"}
@@ -123,6 +125,46 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
         del body[field]
         return True
     return False
+
+
+class ContestedFields:
+    """Fields that a server, or a model's chat template, does not take as they are, and how requests put them from then.
+
+    They keep the order in which they were contested: what is put otherwise in one may read otherwise in another.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._fields: dict[str, None] = {}
+
+    def __contains__(self, field: str) -> bool:
+        return field in self._fields
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def put(self, body: dict[str, Any]) -> None:
+        """Put a request, in place, as it is taken."""
+        for field in self._fields:
+            put_otherwise(body, field)
+
+    def learn(self, words: str, *bodies: dict[str, Any]) -> bool:
+        """Put requests that failed, in place, as the words of the failure ask; return whether one is another now."""
+        changed = [field for field in contested_fields(words) if any([put_otherwise(body, field) for body in bodies])]
+        self._tell([field for field in changed if field not in self._fields])
+        self._fields |= dict.fromkeys(changed)
+        return bool(changed)
+
+    def _tell(self, fields: list[str]) -> None:
+        """Tell once what changes by fields."""
+        if "seed" in fields:
+            log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
+        if thoughts := sorted({"thought_signature", "reasoning_content"} & set(fields)):
+            log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
+        if "role" in fields:
+            log.warning("%s: the server wants roles to alternate; turns of the user become one", self._name)
+        if "system" in fields:
+            log.warning("%s: the server takes no system message; the user's first turn says it", self._name)
 
 
 def _without_thought(message: dict[str, Any], field: str) -> bool:

@@ -12,7 +12,7 @@ import aiohttp
 
 from fama.advising.advice import Advice
 from fama.advising.conversation import tools_in
-from fama.advising.repeated_notes import REFUSALS
+from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS, NoteRefusals
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
@@ -32,8 +32,8 @@ Send = Callable[[dict[str, Any]], Any]
 _Whole = Callable[[dict[str, Any] | None], None]
 #: Bytes of a request that is read in milliseconds.
 _SHORT = 2**16
-#: The failure of notes with which the upstream does not take a request.
-_UNTAKEN = "refused"
+#: Failures of notes with which the upstream does not take a request: this one, and so many before it that it got none.
+_UNTAKEN, _PAUSED = "refused", "refused_before"
 
 
 class Adviser(Protocol):
@@ -70,6 +70,10 @@ class _Asked:
     failure: str | None
 
     @property
+    def model(self) -> str:
+        return str(self.tree.get("model"))
+
+    @property
     def opening(self) -> str:
         return self.advice.opening if self.advice is not None and self.advice.text else ""
 
@@ -89,6 +93,7 @@ class ChatEndpoint:
         self._limits = settings.limits
         self._adviser, self._upstream, self._metrics, self._recorder = adviser, upstream, metrics, recorder
         self._key = key
+        self._refusals = NoteRefusals()
         self._in_flight = 0
         #: Exchanges that are asked for or wait to be recorded: where recording is behind, requests wait, too.
         self._unrecorded = asyncio.Semaphore(settings.limits.in_flight)
@@ -162,9 +167,8 @@ class ChatEndpoint:
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
             if noted and response.status in REFUSALS:
                 return False
-            if asked.failure == _UNTAKEN and is_success(response):
-                self._metrics.failed.inc()
-                log.warning("no notes for a request: the upstream refuses it with them")
+            if is_success(response):
+                self._count(asked, noted)
 
             def whole(reply: dict[str, Any] | None) -> None:
                 answer.whole = True
@@ -178,6 +182,18 @@ class ChatEndpoint:
             await passed(response, asked, answer, whole)
             return True
 
+    def _count(self, asked: _Asked, noted: bool) -> None:
+        """Count a request that the upstream took: with its notes, without any, or only without them."""
+        if noted and asked.advice is not None:
+            self._metrics.count_notes(asked.advice)
+            self._refusals.taken(asked.model)
+        elif asked.failure == _UNTAKEN:
+            self._metrics.failed.inc()
+            log.warning("no notes for a request: the upstream refuses it with them")
+            if self._refusals.refused(asked.model):
+                told = "no notes for the model %.80r for %d s: the upstream refuses requests with them"
+                log.warning(told, asked.model, PAUSE_SECONDS)
+
     async def _advised(self, body: bytes, given: ChatBody, ledger: list[LedgerRow]) -> _Asked:
         """Put the notes into a request. Without one, after an error and where it is too long, its bytes stay."""
         tree = given.tree
@@ -185,6 +201,9 @@ class ChatEndpoint:
             self._metrics.failed.inc()
             log.warning("no notes for a request: %d bytes are more than limits.advice_bytes", len(body))
             return _Asked(tree, body, None, "too_long")
+        if self._refusals.paused(str(tree.get("model"))):
+            self._metrics.failed.inc()
+            return _Asked(tree, body, None, _PAUSED)
         advice = None
         try:
             async with asyncio.timeout(self._limits.advice_seconds):

@@ -31,13 +31,15 @@ class Metrics:
         )
         self.failed = Counter(
             "fama_advice_failures",
-            "Chat requests that went on without notes: too long, refused with them, or after an error",
+            "Chat requests without notes: too long, refused with them, for a while after that, or after an error",
             registry=kept,
         )
         self.selected = Counter(
             "fama_helper_selected", "Requests for which a helper was selected", ["helper"], registry=kept
         )
-        self.notes = Counter("fama_notes", "Notes placed", ["helper"], registry=kept)
+        self.notes = Counter(
+            "fama_notes", "Notes in requests that the upstream took with them", ["helper"], registry=kept
+        )
         self.rejected = Counter("fama_notes_rejected", "Notes that failed their check", ["helper"], registry=kept)
         self.tokens = Counter("fama_tokens", "Tokens of helpers and selection", ["role"], registry=kept)
         self.unknown = Counter(
@@ -49,14 +51,17 @@ class Metrics:
         )
 
     def count(self, advice: Advice) -> None:
-        """Count one advice, without its calls."""
+        """Count one advice, without its calls and its notes."""
         self.advice.observe(advice.usage.seconds)
         for name in advice.subset:
             self.selected.labels(name).inc()
-        for note in advice.notes:
-            self.notes.labels(note.helper).inc()
         for rejected in advice.rejected:
             self.rejected.labels(rejected.helper).inc()
+
+    def count_notes(self, advice: Advice) -> None:
+        """Count the notes of an advice that the upstream took."""
+        for note in advice.notes:
+            self.notes.labels(note.helper).inc()
 
     def spend(self, ledger: Iterable[LedgerRow]) -> None:
         """Count calls of helpers and selection, those of an advice that failed, too."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import fama
+from fama.advising.note_refusals import PAUSE_SECONDS, NoteRefusals
 from fama.advising.repeated_notes import StreamedReply, own_content, without_opening
 from fama.advising.wrapping import _tell_unadvised
 from fama.errors import BadInput
@@ -229,7 +230,7 @@ class Broken:
     """An advisor that always fails."""
 
     def __init__(self, error: type[BaseException] = ZeroDivisionError) -> None:
-        self._error, self.failures = error, 0
+        self._error, self.failures, self.refusals = error, 0, NoteRefusals()
 
     def advise(self, *args: Any, **kwargs: Any) -> Any:
         raise self._error("the router is broken")
@@ -270,8 +271,10 @@ async def test_a_request_that_is_refused_with_its_note_goes_without(placement: A
     with fama.Advisor("all", helpers=PATTERNS, placement=placement) as advisor:
         client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
         heard = [client.chat.completions.create(**asked), await other.chat.completions.create(**asked)]
+        asked["model"] = "n"
         chunks = [*client.chat.completions.create(**asked, stream=True)]
         chunks += [chunk async for chunk in await other.chat.completions.create(**asked, stream=True)]
+        asked["model"] = "o"
         with client.chat.completions.stream(**asked) as stream:
             heard.append(stream.get_final_completion())
         assert [reply.choices[0].message.content for reply in heard] == [REPLY] * 3
@@ -282,6 +285,32 @@ async def test_a_request_that_is_refused_with_its_note_goes_without(placement: A
         with pytest.raises(BadRequestError, match="no such model"):
             client.chat.completions.create(**asked)
         assert advisor.failures == 5, "refused for its own sake"
+
+
+async def test_a_model_that_takes_no_notes_gets_none_for_a_while(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: dict[str, Any] = {"messages": LOOKED_UP, "tools": TOOLS}
+    refused = (400, {"error": {"message": "the last message must not be the assistant's"}})
+    endpoint.answer = lambda body: said(REPLY) if body["messages"] == LOOKED_UP or body["model"] == "n" else refused
+    now = [0.0]
+    with fama.Advisor("all", helpers=PATTERNS, placement="assistant") as advisor:
+        advisor.refusals = NoteRefusals(lambda: now[0])
+        client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
+        for _ in range(3):
+            client.with_options(timeout=3).chat.completions.create(model="m", **asked)
+            await other.chat.completions.create(model="m", **asked)
+        assert (len(endpoint.asked), advisor.failures) == (3 * 2 + 3, 6)
+        client.chat.completions.create(model="n", **asked)
+        assert endpoint.asked[-1]["messages"] != LOOKED_UP, "another model"
+        now[0] = PAUSE_SECONDS
+        client.chat.completions.create(model="m", **asked)
+        assert len(endpoint.asked) == 12, "tried again"
+        client.chat.completions.create(model="m", **asked)
+        assert len(endpoint.asked) == 13
+    assert [record.message for record in caplog.records].count(
+        "no notes for this model for 300 s: its endpoint refuses requests with them"
+    ) == 2
 
 
 def test_a_note_that_cannot_be_taken_off_a_reply_was_not_given(endpoint: Endpoint) -> None:

@@ -229,7 +229,9 @@ def test_the_command_with_a_scripted_judge(folder: Path, tmp_path: Path, capsys:
     assert "a judge that thinks first needs more --judge-tokens" in told
 
 
-def test_a_judge_that_thinks_and_refuses_temperature_0(folder: Path, tmp_path: Path, endpoint: Endpoint) -> None:
+def test_a_judge_that_thinks_and_refuses_temperature_0(
+    folder: Path, tmp_path: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
     def answer(asked: dict[str, Any]) -> Answer:
         if asked["temperature"] != 1:
             return 400, {"error": {"message": "Unsupported value: 'temperature' does not support 0 with this model."}}
@@ -246,7 +248,12 @@ def test_a_judge_that_thinks_and_refuses_temperature_0(folder: Path, tmp_path: P
     asking = ["diagnose", str(folder), "--judge", "served", "--judge-url", endpoint.base_url, "--out"]
     assert main([*asking, str(tmp_path / "cold")]) == 1  # no failure gets a label
     more = ["--judge-temperature", "1", "--judge-tokens", "2000"]
+    assert main([*asking, str(tmp_path / "cold"), *more]) == 0, "no label there was given otherwise"
     assert main([*asking, str(tmp_path / "out"), *more]) == 0
+    for other in (["--judge-temperature", "1", "--judge-tokens", "2001"], [*more, "--context", "5000"]):
+        assert main([*asking, str(tmp_path / "out"), *other]) == 2
+    told = capsys.readouterr().err
+    assert '"max_tokens": 2000, "temperature": 1.0}, not {"context_tokens": 5000' in told
     named = read_failures(tmp_path / "out")
     assert {label.primary for label in named} == {("CM",)} and {label.step for label in named} == {4}
     given = ["--judge-temperature", "1", "--judge-tokens", "200"]  # as by default of other models, and still given

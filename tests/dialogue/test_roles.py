@@ -164,6 +164,9 @@ def test_shipped_files_load_and_strange_names_get_none() -> None:
     ):
         assert stated_roles(live, domain) == stated_roles(logged, domain) != StatedRoles()
     assert stated_roles("tau_trait", "telecom-skeptical") == stated_roles("tau-trait", "telecom")
+    for domain in ("airline", "retail"):  # τ-trait's are τ-bench's, with its policies
+        assert stated_roles("tau_trait", f"{domain}-skeptical") == stated_roles("tau-bench", domain)
+        assert stated_roles("tau-trait", domain) == stated_roles("tau-bench", domain)
     assert stated_roles("tau2", "mock") == stated_roles("../../etc", "retail") == StatedRoles()
 
 

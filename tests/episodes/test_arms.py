@@ -233,11 +233,13 @@ def test_a_task_that_a_file_holds_twice_has_two_trials(tmp_path: Path) -> None:
         ("assertions-agent-none-0.1_range_0-100_6_18_2025.json", None, "assertions-agent", "temperature=0.1"),
         ("few-shot-m-0.2_range_0-5_01.json", "m", "few-shot", "agent=few-shot"),
         ("gpt-5_fc_confusion_telecom.json", "gpt-5", None, "trait=confusion"),
+        ("skeptical_retail.json", None, None, "trait=skeptical"),
     ],
 )
 def test_names_of_the_harness(tmp_path: Path, name: str, backbone: str | None, agent: str | None, more: str) -> None:
     (episode,) = imported(write_json(tmp_path / name, [tau(1)]), tmp_path / "out", "--domain", "airline")
     assert (episode.backbone, episode.agent) == (backbone, agent)
+    assert episode.benchmark == ("tau-trait" if "trait=" in more else "tau-bench")
     assert more in episode.variant and (backbone is not None) == ("file=" not in episode.variant)
 
 

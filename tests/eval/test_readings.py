@@ -376,12 +376,20 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="was measured on 4 failures of the test part, this is on 3; measure all"):
         record_scores([worse], tmp_path)
     assert [one.row.failures for one in read_measured(tmp_path)] == [4, 4]
-    told = lines_about(found.row.name, found.taxonomy, 6000, tmp_path)
+    told = lines_about(found.row.name, found.taxonomy, 6000, {}, tmp_path)
     assert "4 read failures of 4 tasks (test part" in told[0] and "with --context 2000" in told[1]
     assert any("prompts have changed" in line for line in told[2:])
-    unknown = lines_about("judge:other", found.taxonomy, 2000, tmp_path)
+    unknown = lines_about("judge:other", found.taxonomy, 2000, {}, tmp_path)
     assert len(unknown) == 1 and "never measured" in unknown[0]
-    assert lines_about(found.row.name, "another taxonomy", 2000, tmp_path)[0].startswith(found.row.name)
+    assert lines_about(found.row.name, "another taxonomy", 2000, {}, tmp_path)[0].startswith(found.row.name)
+    sampled = replace(judging, model=ModelSettings(name="scripted:echo", temperature=0.7, max_tokens=2000))
+    found = asyncio.run(measure_judge("test", episodes, readings, tasks, tmp_path / "sampled", sampled))
+    record_scores([found], tmp_path)
+    assert read_measured(tmp_path)[0].sampling == {"temperature": 0.7, "max_tokens": 2000}
+    told = lines_about(found.row.name, found.taxonomy, 2000, {}, tmp_path)
+    assert told[1] == "that was sampled with max_tokens 2000, temperature 0.7, this with each question's own settings"
+    same = lines_about(found.row.name, found.taxonomy, 2000, {"temperature": 0.7, "max_tokens": 2000}, tmp_path)
+    assert not any("sampled" in line for line in same[:2])
     (tmp_path / AGREEMENT).write_text('{"half": "test"}\n', encoding="utf-8")
     with pytest.raises(BadInput, match=r"agreement.jsonl:1: no measurement \(field 'row' is missing\)"):
         read_measured(tmp_path)

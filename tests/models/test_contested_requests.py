@@ -157,11 +157,14 @@ async def test_an_agent_that_speaks_first_is_greeted_where_roles_are_to_alternat
 
 async def test_what_a_server_contests_is_put_otherwise_in_the_order_of_its_words(endpoint: Endpoint) -> None:
     """Of a system message and an agent that speaks first the other order makes another prompt."""
-    fields = ("role", "system", "seed", "stop", "top_p", "max_tokens")
+    history = tuple({"role": role, "content": role[0]} for role in ("system", "assistant", "user"))
+    words = ["Conversation roles must alternate", "System role not supported", ""]
+    endpoint.answer = lambda asked: (400, {"error": {"message": words.pop(0)}}) if words[0] else said("yes")
     async with chat_client(endpoint, "openai", retries=0) as model:
-        for field in fields:
-            model._refuse([field])
-        assert tuple(model._refused) == fields
+        for _ in range(2):
+            await model.complete(ChatRequest(messages=history, role="agent"))
+    first = {"role": "user", "content": "s\n\nHello."}
+    assert [asked["messages"] for asked in endpoint.asked[2:]] == [[first, *history[1:]]] * 2
 
 
 @pytest.mark.parametrize(

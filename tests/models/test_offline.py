@@ -6,6 +6,7 @@ import os
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -30,14 +31,21 @@ class StandIn:
         if options["model"] == "broken":
             raise OSError("broken is not a local folder\nand is not a model")
         self.options = options
-        self.silent = False
+        self.silent = self.strict = False
+        self.heard: list[Any] = []
         self.batches: list[tuple[int, dict[str, Any]]] = []
 
     def chat(self, conversations: list[Any], sampling: list[Any], **options: Any) -> list[Any]:
         self.batches.append((len(conversations), options))
+        self.heard += conversations
         outputs = []
         for messages, drawn in zip(conversations, sampling, strict=True):
             text = str(messages[-1]["content"])
+            roles = [message["role"] for message in messages]
+            if self.strict and roles[0] == "system":
+                raise ValueError("System role not supported")
+            if self.strict and any(one == other for one, other in pairwise(roles)):
+                raise ValueError("Conversation roles must alternate user/assistant/user/assistant/...")
             if "cursed" in text:
                 raise EngineError("engine refuses")
             if len(text) > 200:
@@ -93,6 +101,7 @@ async def test_counts_that_the_engine_does_not_say_are_unknown(engine: list[Stan
         engine[0].silent = True
         row = (await model.complete(ask("a"))).usage
     assert (row.input_tokens, row.cached_input_tokens, row.output_tokens) == (None, None, 3)
+    assert row.budget_tokens > 3, "what budgets count instead"
 
 
 async def test_prefills_and_schemas_reach_the_engine(engine: list[StandIn]) -> None:
@@ -118,6 +127,29 @@ async def test_a_refused_request_fails_alone(engine: list[StandIn]) -> None:
     assert (good.text, other.text) == ("said one", "said two")
     assert isinstance(cursed, ModelError) and "engine refuses" in str(cursed)
     assert isinstance(long, ContextOverflow)
+
+
+async def test_a_template_that_wants_roles_to_alternate_gets_them_so(
+    engine: list[StandIn], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Gemma's: a judge's question is one more turn of the user, behind the system's."""
+    call = {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    history = (
+        *({"role": "system", "content": "s"}, {"role": "user", "content": "a\ud800"}),
+        *({"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "call_0"}),
+        {"role": "user", "content": "question"},
+    )
+    async with connect(SETTINGS) as model:
+        engine[0].strict = True
+        histories = ((*history[:2], history[-1]), history)
+        asked = [ChatRequest(messages=one, role="judge") for one in histories for _ in range(20)]
+        replies = await asyncio.gather(*map(model.complete, asked))
+        assert {reply.text for reply in replies} == {"said s\n\na?\n\nquestion", "said question"}
+        assert [size for size, _ in engine[0].batches] == [40, 40, 40], "whole batches are put otherwise"
+        assert len(caplog.records) == 2, "told once each"
+    last = engine[0].heard[-1]
+    assert [message["role"] for message in last] == ["user", "assistant", "tool", "assistant", "user"]
+    assert last[1]["tool_calls"][0]["id"] == last[2]["tool_call_id"] == "call00000", "as Mistral's templates want ids"
 
 
 async def test_what_cannot_be_loaded_is_told_in_one_line(engine: list[StandIn], tmp_path: Path) -> None:

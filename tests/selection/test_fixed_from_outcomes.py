@@ -94,6 +94,25 @@ async def test_best_fixed_leaves_errors_foreign_helpers_and_other_backbones_out(
     assert (await choose(chosen, STATE)).subset == ("Verifier",)
 
 
+async def test_what_is_averaged_and_what_is_left_out_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [row("t1", "TSA", True), row("t1", "TSA", None, trial=1), row("t1", "DCE", True, backbone="big")]
+    rows += [row("t2", "Verifier", True, strategy="fc"), row("t2", "Other", None), row("t2", "", None)]
+    path = table(tmp_path, rows)
+    for _ in range(2):
+        for module in (best_fixed, oracle):
+            module.build(CONTEXT, outcomes=path)
+        best_fixed.build(CONTEXT, outcomes=path, backbone="big")
+    left_out = "2 of 5 episodes ended in an error and count for no subset of {}; most with no helper, 1 of 1"
+    assert [record.getMessage().removeprefix(f"{path}: ") for record in caplog.records] == [
+        left_out.format("best_fixed"),
+        "best_fixed takes the mean over episodes of 2 backbones (big, m); the option backbone names one",
+        "best_fixed takes the mean over episodes of 2 strategies (act, fc); the option strategy names one",
+        left_out.format("oracle"),
+    ]
+
+
 async def test_the_table_of_the_context_is_used(tmp_path: Path) -> None:
     path = table(tmp_path, [row("t1", "TSA", True)])
     context = SelectorContext(CONTEXT.helpers, outcomes=path)

@@ -313,6 +313,47 @@ async def test_silent_and_surplus_conversations_are_closed(tmp_path: Path) -> No
     assert not list((tmp_path / "open").iterdir())
 
 
+async def test_a_conversation_that_goes_on_after_a_pause_counts_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    one = recorder(tmp_path, clock, idle_seconds=10, open=2)
+    first, second, third, fourth = turns(4, at=0.0)
+    async with one.sweeping():
+        for number, exchanged in enumerate(((first, second), (third,), (fourth,))):
+            for each in exchanged:
+                await one.record(each)
+            await one.record(exchange([user(f"another {number}")], assistant('"continues":"x"')))
+            clock.now += 11
+            await one.finish()
+            assert len(one) == 0
+    lines = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
+    parts = [line for line in lines if line["messages"][0]["content"] == "Hi"]
+    assert [len(part["messages"]) for part in parts] == [4, 6, 8] and len(lines) == 6
+    assert [part["source"].get("continues") for part in parts] == [None, parts[0]["id"], parts[1]["id"]]
+    *others, whole = sorted(read_episodes(tmp_path), key=lambda episode: len(episode.messages))
+    assert whole.id == parts[2]["id"] and len(whole.ledger) == 4, "with what all of it cost"
+    assert [len(other.messages) for other in others] == [2, 2, 2]
+    assert main(["score", str(tmp_path), "--json"]) in (0, 1) and len(json.loads(capsys.readouterr().out)) > 0
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "2 conversations went on after a pause; the episodes that end before it are left out" in told
+
+
+async def test_a_closed_conversation_that_is_not_there_any_more_begins_anew(tmp_path: Path) -> None:
+    clock = Clock()
+    one = recorder(tmp_path, clock, idle_seconds=10, open=1)
+    first, second = turns(2, at=0.0)
+    async with one.sweeping():
+        await one.record(first)
+        clock.now += 11
+        await one.finish()
+        (tmp_path / "episodes.jsonl").unlink()
+        await one.record(second)
+    (episode,) = read_episodes(tmp_path)
+    assert episode.source.continues is None and len(episode.messages) == 4
+    assert len(one._over) == 1, "no more than may be open"
+
+
 async def test_a_killed_server_loses_nothing_that_was_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     killed = recorder(tmp_path)
     await killed.record(exchange([user("a")], assistant("b")))

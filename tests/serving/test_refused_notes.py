@@ -12,6 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from fama.advising.advisor import Advisor
+from fama.advising.note_refusals import PAUSE_SECONDS, NoteRefusals
 from fama.episodes.store import read_episodes
 from tests.support.serving import Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
 
@@ -63,6 +64,7 @@ def test_a_request_that_is_refused_with_its_note_goes_without(
             stream: Any = client.chat.completions.create(model="m", messages=CHAT, stream=True)
             pieces = [event.choices[0].delta.content or "" for event in stream]
         assert served.count("fama_advice_failures_total") == 2 and len(upstream.asked) == 4
+        assert served.count("fama_notes_total") == 0, "the agent saw none"
         assert remembered(advisor) == [(), 80], "what helpers spent, without a note that was given"
     assert raw.headers["x-fama-failure"] == "refused" and raw.parse().choices[0].message.content == "Fine."
     assert "".join(pieces) == "Fine." and json.loads(upstream.bodies[1])["messages"] == CHAT
@@ -77,6 +79,41 @@ def test_a_request_that_is_refused_for_its_own_sake_counts_as_no_failure_of_note
     assert httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT}).status_code == 400
     assert len(upstream.asked) == 2 and upstream.asked[1]["messages"] == CHAT
     assert served.count("fama_advice_failures_total") == before and remembered(advisor) == [(), 40]
+
+
+def asked_of(served: Endpoint, model: str = "m") -> httpx.Response:
+    return httpx.post(f"{served.base_url}/chat/completions", json={"model": model, "messages": CHAT})
+
+
+def test_a_model_that_takes_no_notes_is_not_asked_twice_for_ever(
+    served: Endpoint, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As vLLM's templates do that take no system message later on; the notes of other models go on."""
+    upstream.answer = lambda asked: (
+        completion() if asked["messages"] == CHAT or asked["model"] == "n" else Response(b"no", 400)
+    )
+    replies = [asked_of(served) for _ in range(5)]
+    assert [reply.headers["x-fama-failure"] for reply in replies] == ["refused"] * 3 + ["refused_before"] * 2
+    assert len(upstream.asked) == 3 * 2 + 2
+    assert served.count("fama_advice_failures_total") == 5 and served.count("fama_notes_total") == 0
+    assert asked_of(served, "n").headers["x-fama-notes"] == "1" and served.count("fama_notes_total") == 1
+    told = "no notes for the model 'm' for 300 s: the upstream refuses requests with them"
+    assert [record.message for record in caplog.records].count(told) == 1
+
+
+def test_refusals_that_are_not_in_a_row_stop_no_notes() -> None:
+    now = [0.0]
+    refusals = NoteRefusals(lambda: now[0])
+    for _ in range(5):
+        assert not refusals.refused("m") and not refusals.refused("m")
+        refusals.taken("m")
+    assert not refusals.paused("m")
+    assert [refusals.refused("m") for _ in range(4)] == [False, False, True, False]
+    now[0] = PAUSE_SECONDS
+    assert not refusals.paused("m") and refusals.refused("m"), "refused again: another pause at once"
+    for number in range(2000):
+        refusals.refused(f"m{number}")
+    assert len(refusals) <= 1024
 
 
 def test_notes_that_cannot_be_placed_are_not_counted(

@@ -30,6 +30,7 @@ _NAMES = (
     re.compile(
         r"^(?P<backbone>.+?)_(?P<strategy>fc|act|react)_(?:(?P<trait>skeptical|confusion|impatience|incoherence)_)?"
     ),
+    re.compile(r"^(?P<trait>skeptical|confusion|impatience|incoherence)_(?:airline|retail|telecom|telehealth)(?=[_.])"),
 )
 StrategyName = Literal["fc", "react", "act"]
 
@@ -72,7 +73,7 @@ def _episode(
     outputs = task.get("outputs")
     return Episode(
         id=content_hash(["tau-bench", path.name, index, row]),
-        benchmark=options.get("benchmark") or ("tau-trait" if domain.startswith("tele") else "tau-bench"),
+        benchmark=options.get("benchmark") or _benchmark(domain, named),
         domain=domain,
         task_id=name_of(row.get("task_id")) or _task_by_content(task) or positional(path.name, index),
         trial=trial_of(row.get("trial")),
@@ -92,6 +93,11 @@ def _episode(
         package_version=__version__,
         source=Source(importer="tau-bench", file=path.name, omitted=dict(+omitted)),
     )
+
+
+def _benchmark(domain: str, named: dict[str, str]) -> str:
+    """Return whose log it is: of airline and retail, the logs of both differ in the user's trait alone."""
+    return "tau-trait" if domain.startswith("tele") or "trait" in named else "tau-bench"
 
 
 def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -150,7 +156,7 @@ def _from_name(name: str) -> dict[str, str]:
     for pattern in _NAMES:
         if match := pattern.match(name):
             found = {key: value for key, value in match.groupdict().items() if value}
-            if found["backbone"] == "none" or found["backbone"].endswith("-none"):
+            if (backbone := found.get("backbone", "")) == "none" or backbone.endswith("-none"):
                 rest = found.pop("backbone")[: -len("none")].rstrip("-")
                 found.setdefault("agent", "-".join(filter(None, (found.get("strategy"), rest))))
             if found.get("strategy") == "few-shot":

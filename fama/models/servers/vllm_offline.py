@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
 from fama.models.server_errors import is_overflow
-from fama.models.wire import SEED_RANGE, with_prefill
+from fama.models.usage import with_estimate
+from fama.models.wire import SEED_RANGE, ContestedFields, plain_call_ids, with_prefill
 from fama.redaction import shortened
+from fama.text.clean import clean_value
 
 PREFIX = "vllm:"
 BATCH = 256
@@ -70,6 +73,7 @@ class VllmBatch:
     def __init__(self, name: str, engine: Any, size: int = BATCH) -> None:
         self._name = name
         self._engine = engine
+        self._contested = ContestedFields(name)
         self._size = size
         self._waiting: deque[tuple[ChatRequest, asyncio.Future[ChatReply]]] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -113,6 +117,10 @@ class VllmBatch:
         try:
             replies = await asyncio.to_thread(self._answer, [request for request, _ in pairs])
         except Exception as error:  # noqa: BLE001 every error of the engine has to reach the waiting calls
+            known, bodies = len(self._contested), [self._body(request) for request, _ in pairs]
+            if self._contested.learn(str(error), *bodies) and len(self._contested) > known:
+                await self._settle(pairs)
+                return
             if len(pairs) > 1:  # one bad request fails its whole batch: each for itself
                 for pair in pairs:
                     await self._settle([pair])
@@ -134,7 +142,7 @@ class VllmBatch:
         start = time.perf_counter()
         opened = bool(requests[0].prefill)
         outputs = self._engine.chat(
-            [_messages(request) for request in requests],
+            [self._body(request)["messages"] for request in requests],
             [_sampling(request) for request in requests],
             use_tqdm=False,
             add_generation_prompt=not opened,
@@ -143,6 +151,13 @@ class VllmBatch:
         )
         seconds = (time.perf_counter() - start) / len(requests)
         return [self._reply(*pair, seconds) for pair in zip(requests, outputs, strict=True)]
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        """Return the messages as the model's chat template takes them."""
+        opening = [{"role": "assistant", "content": request.prefill}] if request.prefill else []
+        body = {"messages": plain_call_ids(clean_value([*request.messages, *opening]))}
+        self._contested.put(body)
+        return body
 
     def _reply(self, request: ChatRequest, output: Any, seconds: float) -> ChatReply:
         written = output.outputs[0]
@@ -155,7 +170,8 @@ class VllmBatch:
             seconds=seconds,
         )
         text = with_prefill(written.text, request.prefill)
-        return ChatReply(text=text, usage=usage, finish_reason=str(written.finish_reason or "stop"))
+        reply = ChatReply(text=text, usage=usage, finish_reason=str(written.finish_reason or "stop"))
+        return replace(reply, usage=with_estimate(reply, request))
 
 
 def _value(text: str) -> Any:
@@ -168,11 +184,6 @@ def _value(text: str) -> Any:
 def _kind(request: ChatRequest) -> tuple[bool, str]:
     """Return the part of a request that vLLM takes once per batch."""
     return bool(request.prefill), json.dumps(request.tools, sort_keys=True)
-
-
-def _messages(request: ChatRequest) -> list[dict[str, Any]]:
-    opening = [{"role": "assistant", "content": request.prefill}] if request.prefill else []
-    return [*request.messages, *opening]
 
 
 def _sampling(request: ChatRequest) -> Any:

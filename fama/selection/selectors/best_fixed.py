@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast, get_args
 
 from fama.episodes.keys import TaskKey
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes, warn_of_errors, warn_of_rows
 from fama.episodes.spending import CostUnit
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
@@ -122,10 +122,22 @@ def build(context: SelectorContext, **options: object) -> Selector:
     ]
     pool = tuple(context.helpers)
     arms = arms_of(rows, pool, prior, cast(CostUnit, unit))
+    _tell(str(path), [row for row in rows if is_admissible(split_subset(row.subset), pool)])
     if not arms:
         known = ", ".join(pool) or "no helper"
         raise BadInput(f"{path}: no finished episode of a subset of {known}; use another table")
     return BestFixedSelector(arms[0].subset, _gains(arms, pool, arms[0].subset), arms)
+
+
+def _tell(path: str, rows: Sequence[OutcomeRow]) -> None:
+    """Say what the choice of a subset averages over, or leaves out, without having been asked to."""
+    warn_of_errors(path, rows, "best_fixed")
+    for key, several in (("backbone", "backbones"), ("strategy", "strategies")):
+        values = sorted({getattr(row, key) for row in rows})
+        if len(values) > 1:
+            few = f"{', '.join(values[:4])}{', …' if len(values) > 4 else ''}"
+            told = f"best_fixed takes the mean over episodes of {len(values)} {several} ({few})"
+            warn_of_rows(f"{path}: {told}; the option {key} names one")
 
 
 def _gains(arms: Sequence[Arm], pool: Sequence[str], subset: Sequence[str]) -> dict[str, float]:

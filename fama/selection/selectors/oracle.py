@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fama.episodes.keys import EpisodeKey, TaskKey
-from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.episodes.outcome_table import OutcomeRow, read_outcomes, warn_of_errors
 from fama.episodes.state import VisibleState
 from fama.errors import BadInput
 from fama.selection.base import Allowance, KeyedSelector, Selection, SelectorContext
@@ -60,10 +60,11 @@ def build(context: SelectorContext, **options: object) -> KeyedSelector:
         raise BadInput("selector 'oracle': no outcome table; set outcomes to one of the tasks that are compared")
     pool = tuple(context.helpers)
     cells: dict[_Setting, dict[tuple[str, ...], list[OutcomeRow]]] = defaultdict(lambda: defaultdict(list))
-    for row in read_outcomes(str(path)):
-        subset = split_subset(row.subset)
-        if row.success is not None and is_admissible(subset, pool):
-            cells[_setting(row.key)][in_pool_order(subset, pool)].append(row)
+    rows = [row for row in read_outcomes(str(path)) if is_admissible(split_subset(row.subset), pool)]
+    warn_of_errors(str(path), rows, "oracle")
+    for row in rows:
+        if row.success is not None:
+            cells[_setting(row.key)][in_pool_order(split_subset(row.subset), pool)].append(row)
     return OracleSelector(str(path), pool, {key: _best(subsets, pool) for key, subsets in cells.items()})
 
 

@@ -16,6 +16,7 @@ from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.importers.base import NO_OUTCOME
 from fama.episodes.records import Episode, FunctionCall, LedgerRow, Message, Outcome, Source, ToolSpec
 from fama.episodes.state import turn_of
+from fama.episodes.store import SERVED
 from fama.hashing import content_hash
 from fama.models.base import ChatRequest
 from fama.models.usage import believable, read_usage
@@ -104,7 +105,7 @@ class Exchange:
             ledger=(*ledger, *rows, self._row(name, turn, empty=not (answer.content or answer.tool_calls))),
             outcome=Outcome(status="error", boundary="harness", reason=NO_OUTCOME),
             package_version=__version__,
-            source=Source(importer="serve"),
+            source=before.source if before is not None else Source(importer=SERVED),
             started_at=before.started_at if before is not None else _time(self.started_at),
             seconds=(before.seconds or 0.0 if before is not None else 0.0) + self.seconds,
         )

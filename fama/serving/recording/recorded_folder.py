@@ -16,6 +16,8 @@ from fama.files import sweep_temporary
 from fama.serving.recording.hooks import Hook
 
 log = logging.getLogger(__name__)
+#: Bytes of a line within which an episode's id stands.
+_HEAD = 64
 
 
 class RecordFolder:
@@ -51,6 +53,16 @@ class RecordFolder:
         """Return an open conversation; None where nothing of it was kept."""
         try:
             return Episode.model_validate_json(self._path(id_).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def closed(self, id_: str) -> Episode | None:
+        """Return a closed conversation of ``episodes.jsonl``; None where it is not there, or not any more."""
+        mark = f'"id":"{id_}"'.encode()
+        try:
+            with self._store.path.open("rb") as file:
+                line = next((line for line in file if mark in line[:_HEAD]), b"")
+            return Episode.model_validate_json(line)
         except (FileNotFoundError, ValidationError):
             return None
 

@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fama.episodes.cutting import cut_decision, cut_message
-from fama.episodes.records import Episode, Message
+from fama.episodes.records import Episode, Message, Source
+from fama.episodes.store import SERVED
 from fama.serving.counters import Metrics
 from fama.serving.recording.exchange import Exchange, comparable_text, echoes
 from fama.serving.recording.hooks import Hook, load_hook
@@ -31,7 +32,8 @@ class _Open:
     """A conversation that may go on: the hash of its latest request's messages, and the replies to them.
 
     ``first`` says that this request opened it. A spare one is a retry of the first request of another, ``of``, unless
-    it goes on.
+    it goes on. One that is ``over`` was closed, after a pause or for room, and may still go on: in an episode that says
+    so and holds all of it.
     """
 
     id: str
@@ -41,6 +43,7 @@ class _Open:
     answered_at: float
     first: bool
     of: str | None = None
+    over: bool = False
 
     @property
     def spare(self) -> bool:
@@ -51,7 +54,8 @@ class ConversationRecorder:
     """Records exchanges in a thread of its own, in the order in which they were answered.
 
     A request goes on with the open conversation whose messages it begins with and whose reply it repeats next; the
-    longer one takes its place. A request that begins with none opens one.
+    longer one takes its place. A request that begins with none opens one. So does one that goes on with a conversation
+    that was closed meanwhile, but with all that was recorded of it: readers leave the shorter episode out.
 
     A request that is sent and answered like an open conversation's latest one, within seconds of its answer, is a
     client's retry and no conversation of its own. Which of both a first request is shows later: it opens a spare one,
@@ -80,6 +84,8 @@ class ConversationRecorder:
         self._folder = RecordFolder(folder, settings.file_bytes, settings.total_bytes, sure)
         self._metrics.recorded.inc(self._folder.recovered)
         self._open: OrderedDict[str, _Open] = OrderedDict()
+        #: Closed ones, as many as may be open.
+        self._over: OrderedDict[str, _Open] = OrderedDict()
         self._by_prefix: dict[str, list[str]] = {}
         self._thread = ThreadPoolExecutor(1, "fama-record")
 
@@ -145,8 +151,8 @@ class ConversationRecorder:
         of = known.id if known is not None and repeats and known.first else None
         if of is not None:
             known = None
-        id_ = known.id if known is not None else secrets.token_hex(8)
-        before = self._folder.read(id_) if known is not None else None
+        id_ = known.id if known is not None and not known.over else secrets.token_hex(8)
+        before = self._before(known)
         names = (self._selector, self._settings.benchmark, self._settings.domain)
         episode = exchange.episode(id_, *names, before)
         kept_messages = tuple(cut_message(message, self._settings.message_chars) for message in episode.messages)
@@ -169,8 +175,15 @@ class ConversationRecorder:
         if len(self._open) > self._settings.open:
             self._close([next(iter(self._open.values()))])
 
+    def _before(self, known: _Open | None) -> Episode | None:
+        """Return the episode of a conversation so far; of one that was closed, with its mark that it went on."""
+        if known is None or not known.over:
+            return None if known is None else self._folder.read(known.id)
+        closed, source = self._folder.closed(known.id), Source(importer=SERVED, continues=known.id)
+        return None if closed is None else closed.model_copy(update={"source": source})
+
     def _continued(self, exchange: Exchange) -> _Open | None:
-        """Return the open conversation that an exchange goes on with, or whose latest request it repeats.
+        """Return the conversation that an exchange goes on with, or the open one whose latest request it repeats.
 
         One that lacks just this exchange comes before a repeated one: conversations may be equal word for word.
         """
@@ -191,14 +204,14 @@ class ConversationRecorder:
         words = [comparable_text(answer) for answer in exchange.answers]
         for one in self._with_prefix(whole):
             soon = 0 <= exchange.started_at - one.answered_at <= _RETRY_SECONDS
-            if soon and not one.spare and [comparable_text(answer) for answer in one.answers] == words:
+            if soon and not (one.spare or one.over) and [comparable_text(answer) for answer in one.answers] == words:
                 return one
         return None
 
     def _with_prefix(self, prefix: str) -> list[_Open]:
-        """Return the conversations after the same messages, the newest first and spare ones last."""
-        found = [self._open[id_] for id_ in reversed(self._by_prefix.get(prefix, []))]
-        return sorted(found, key=lambda one: one.spare)
+        """Return the conversations after the same messages, the newest first, spare ones and then closed ones last."""
+        found = [self._open.get(id_) or self._over[id_] for id_ in reversed(self._by_prefix.get(prefix, []))]
+        return sorted(found, key=lambda one: (one.over, one.spare))
 
     def _finish(self, everything: bool) -> None:
         limit = self._clock() - self._settings.idle_seconds
@@ -213,6 +226,11 @@ class ConversationRecorder:
         self._metrics.recorded.inc(self._folder.close([one.id for one in found if not one.spare]))
         for one in found:
             self._forget(one)
+            if not one.spare:
+                self._over[one.id] = replace(one, over=True)
+                self._by_prefix.setdefault(one.prefix, []).append(one.id)
+        while len(self._over) > self._settings.open:
+            self._forget(next(iter(self._over.values())))
 
     def _fold(self, spare: str, of: str) -> None:
         """Drop a spare conversation; what it cost was spent on the one whose request it repeated."""
@@ -222,7 +240,7 @@ class ConversationRecorder:
         self._folder.drop(spare)
 
     def _forget(self, one: _Open) -> None:
-        del self._open[one.id]
+        del (self._over if one.over else self._open)[one.id]
         ids = self._by_prefix[one.prefix]
         ids.remove(one.id)
         if not ids:
