@@ -99,7 +99,7 @@ def _difference(versus: PairedDifference, arm: ArmResult) -> list[TableCell]:
         TableCell(
             percent(versus.estimate, signed=True),
             versus.estimate.value,
-            versus.clear and not arm.broken,
+            versus.clear and (versus.estimate.value or 0.0) > 0 and not arm.broken,  # a clear loss is none of the best
             _stars(versus),
         ),
         TableCell(p_value(versus.p), versus.p),

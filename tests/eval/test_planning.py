@@ -1,5 +1,6 @@
 """Planning: consistent with the detectable effect, measured discordance by hand, and the flag."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,36 @@ def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     shown = " ".join(capsys.readouterr().out.split())
     most = "differently on 100% of the trials (at most, by the rule of three: none of 6 pairs of executed subsets on 1"
     assert most in shown  # six pairs of one task say no more of the others than one pair
+
+
+def test_a_replay_is_planned_on_its_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table has one trial of 60 tasks, whatever else is asked of it, and more tasks are refused as by the run."""
+    monkeypatch.chdir(ROOT)
+    config = ["--config", "configs/compare/helpdesk-replay.yaml", "arms=[{name: none}, {name: all}]", "outcomes=null"]
+    assert main(["compare", "--plan", *config, "trials=4", "tasks=20"]) == 0
+    assert "2 arms × 20 tasks × 1 trials = 40 episodes" in " ".join(capsys.readouterr().out.split())
+    table = "results/helpdesk/lattice-test.parquet"
+    for wrong, told in (
+        ("tasks=61", f"tasks: 61 asked for, {table} has 1 to 60 of test to give"),
+        ("replay=nowhere.parquet", "nowhere.parquet: no such file"),
+        ("cadence=turn", "cadence: turn cannot be replayed"),
+    ):
+        assert main(["compare", "--plan", *config, wrong]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_plan_refuses_what_the_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = "arms=[{name: none}, {name: all}]"
+    command = ["compare", "--plan", "tasks=4", arms, "--out", str(tmp_path)]
+    for wrong, told in (
+        ("lattice=nowhere.parquet", "nowhere.parquet: no such file"),
+        ("lambdas=[0.1]", "lambdas: curves are replayed"),
+        ("bootstrap=10", "bootstrap: 10 resamples"),
+    ):
+        assert main([*command, wrong]) == 2
+        assert told in capsys.readouterr().err
+    asked = {"arm": "all", "than": "none", "ask": "more", "margin": 0.05}
+    content = {"settings": {"arms": [{"name": "none"}, {"name": "all"}], "questions": [asked]}}
+    (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    assert main(command) == 2
+    assert "was asked before the run; keep it" in capsys.readouterr().err
