@@ -15,7 +15,7 @@ from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.stale_inputs import stale_inputs
-from eval.compare.sweep import sweep_lambda
+from eval.compare.sweep import ORACLE, sweep_lambda
 from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
@@ -86,6 +86,8 @@ def check_comparable(settings: CompareSettings, out: Path) -> AskedTasks:
         raise BadInput(
             "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
         )
+    if settings.lambdas and ORACLE in (arm.arm for arm in settings.arms):
+        raise BadInput(f"arms: {ORACLE!r} is the name of a curve of its own; give the arm another label")
     if settings.replay:
         check_replayable(settings)
     check_questions(settings)

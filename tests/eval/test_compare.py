@@ -103,6 +103,17 @@ async def test_adding_an_arm_or_a_trial_runs_only_what_is_missing(tmp_path: Path
     ] * 3
 
 
+async def test_what_is_left_out_after_it_was_run_is_told(tmp_path: Path) -> None:
+    """Fewer arms or tasks than were run: p is corrected over fewer tests, and somebody may have chosen which."""
+    whole = await live(tmp_path, trials=2)
+    assert not any("not compared" in line for line in whole.warnings)
+    got = await live(tmp_path, arms=ARMS[:2], trials=1)
+    assert next(line for line in got.warnings if "not compared" in line) == (
+        "Episodes in the folder that are not compared, of other arms, tasks, trials or options: all 4, alpha 8, none "
+        "4. Holm's correction counts the compared arms alone."
+    )
+
+
 async def test_other_settings_are_refused_in_the_same_folder(tmp_path: Path) -> None:
     await live(tmp_path)
     with pytest.raises(BadInput, match="seed was 0 and is now 1"):
@@ -298,6 +309,10 @@ async def test_tracks_are_never_mixed(tmp_path: Path, track: str, arm: str, expe
         ({"bootstrap": 3}, "at least 100"),
         ({"tasks": 99}, "99 asked for"),
         ({"replay": "x.parquet", "cadence": "turn"}, "turn cannot be replayed"),
+        (
+            {"replay": "x.parquet", "lambdas": [0.1], "arms": [{**ALPHA, "label": "best executed"}]},
+            "'best executed' is the name of a curve of its own",
+        ),
     ],
 )
 async def test_bad_settings(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
