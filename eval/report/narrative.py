@@ -140,7 +140,9 @@ def percent_only(estimate: Interval, digits: int = 1) -> str:
 
 
 def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
-    design = f"{_tasks(comparison.tasks)} × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
+    tested = None if versus is None else versus.estimate.n
+    part = "" if tested in (None, comparison.tasks) else f"{tested} of "
+    design = f"{part}{_tasks(comparison.tasks)} × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)
     power = ""
