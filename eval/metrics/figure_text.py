@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +57,10 @@ def _families(signs: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]]:
             break
         if font.name.startswith(_BOXES) or font.name in families:
             continue
-        if found := missing & get_font(font.fname).get_charmap().keys():
+        found: frozenset[int] = frozenset()
+        with suppress(OSError, RuntimeError):  # matplotlib's list of fonts outlives them
+            found = missing & get_font(font.fname).get_charmap().keys()
+        if found:
             families.append(font.name)
             missing -= found
     return tuple(families), missing

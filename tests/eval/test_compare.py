@@ -359,6 +359,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["compare", "--config", str(config), "--out", str(tmp_path / "out"), "trials=2"]) == 0
     shown = capsys.readouterr().out
     assert "alpha" in shown and "+75.0 [" in shown and "Doing nothing scores 0.0 [" in shown and "pass^2" in shown
+    assert "p, Holm" in shown and " 0.500 " in shown  # the uncorrected one is 0.250
     written = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert written["schema_version"] == 1 and written["config"]["trials"] == 2
     (tmp_path / "out" / "comparison.json").write_text("{}")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
+from matplotlib.font_manager import FontEntry, findfont, fontManager, get_font
 
 from eval.annotation.failure_profiles import draw_profiles, profile
 from eval.compare.schema import Comparison, Curve, CurvePoint
+from eval.metrics.figure_text import fonts_for
 from eval.metrics.formats import detectable_points, p_statement, p_value
 from eval.report.figures import (
     COLOURS,
@@ -121,6 +122,12 @@ def test_names_of_other_scripts_are_drawn_by_a_font_that_has_them(
         "figures: no installed font has \U000e1234"
     ]
     assert not [one for one in recwarn if "Glyph" in str(one.message)]
+
+
+def test_a_font_that_is_gone_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = FontEntry(fname="/nowhere/gone.ttf", name="A Sans", weight=400)
+    monkeypatch.setattr(fontManager, "ttflist", [gone, *fontManager.ttflist])
+    assert "A Sans" not in fonts_for(["𝚣"])["font.family"]
 
 
 def test_wide_letters_take_room_for_two() -> None:
