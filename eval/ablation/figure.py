@@ -16,7 +16,7 @@ def curves(found: Ablation) -> Any:
     """Return a figure with a row of panels a test set; None where every router was trained at one size only."""
     if len({cell.train_rows for cell in found.cells}) < 2:
         return None
-    with plain_text():
+    with plain_text(name for cell in found.cells for name in (cell.variant, cell.test)):
         return _rows(found)
 
 

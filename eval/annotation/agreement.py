@@ -24,8 +24,8 @@ class Variable(Record):
     """Agreement on one variable that every annotator labels: a category, the primary one, or the blame.
 
     ``units`` are failures that at least two annotators label. ``cohen`` is given for two annotators, ``fleiss``
-    for three and more, over the failures that all of them label. ``shares`` is how often each assigns a category, of
-    those who label any of these failures.
+    for three and more, over the ``fleiss_units`` failures that all of them label. ``shares`` is how often each assigns
+    a category, of those who label any of these failures.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Variable(Record):
     alpha: Interval
     cohen: Interval | None = None
     fleiss: Interval | None = None
+    fleiss_units: int | None = None
     shares: dict[str, float] = {}
 
 
@@ -153,6 +154,7 @@ def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
         else resample.interval(
             lambda a, b, n: fleiss_kappa(a, b, n, raters), agreed * full, counts * full[:, None], full
         ),
+        fleiss_units=None if raters == 2 else int(full.sum()),
     )
 
 

@@ -140,7 +140,7 @@ def unlike_labels(old: Sequence[Failure], new: Sequence[Failure]) -> str | None:
 
 def draw_profiles(profiles: Sequence[Profile]) -> Any:
     """Draw shares with their intervals: one row per category and one colour per profile; of many, a panel for each."""
-    with plain_text():
+    with plain_text(text for one in profiles for text in (one.name, *(share.category for share in one.shares))):
         return _panels(profiles) if len(profiles) > TOGETHER else _together(profiles)
 
 

@@ -124,6 +124,12 @@ def _show(found: "Agreement") -> None:
         screen.print(
             f"\nα below {TENTATIVE}: not to be trusted as labels (Krippendorff 2004): {', '.join(weak)}", markup=False
         )
+    whole = found.variables[0].fleiss_units
+    if whole is not None and whole < found.units:
+        print_note(
+            screen,
+            f"Fleiss κ: over the {whole} of {found.units} failures that all {len(found.raters)} label; α: over all.",
+        )
     print_note(
         screen,
         f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one annotator only; intervals: 95 %, "

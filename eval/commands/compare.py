@@ -144,7 +144,7 @@ def print_comparison(comparison: "Comparison") -> None:
     from fama.commands.terminal import Column, console, names, numbers, print_note, print_table
 
     most = comparison.trials
-    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), f"against {comparison.plain}, points", "p"]
+    titles = ["success %", *([f"pass^{most} %"] if most > 1 else []), f"against {comparison.plain}, points", "p, Holm"]
     titles += ["tokens/episode", f"over {comparison.plain}, %", "tokens/success", "right subset %"]
     rows = []
     for arm in comparison.arms:

@@ -15,7 +15,7 @@ from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import one_off_costs
 from eval.compare.stale_inputs import stale_inputs
-from eval.compare.sweep import sweep_lambda
+from eval.compare.sweep import ORACLE, sweep_lambda
 from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
@@ -54,16 +54,7 @@ async def run_comparison(
         BadInput: arms of the other track, unknown names, changed settings or inputs, an unusable table.
         FamaError: the model cannot be reached.
     """
-    if settings.bootstrap < 100:
-        raise BadInput(f"bootstrap: {settings.bootstrap} resamples; intervals need at least 100")
-    if settings.lambdas and not settings.replay:
-        raise BadInput(
-            "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
-        )
-    if settings.replay:
-        check_replayable(settings)
-    check_questions(settings)
-    before = check_kept(settings, out)
+    before = check_comparable(settings, out)
     world = MixedDomains(benchmark or load_benchmark(settings))
     if settings.replay:
         executed = await _replayed(settings, out, world, model, before)
@@ -81,6 +72,26 @@ async def run_comparison(
     comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *of_inputs)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
     return comparison
+
+
+def check_comparable(settings: CompareSettings, out: Path) -> AskedTasks:
+    """Return the questions asked in this folder so far; refuse settings that contradict each other or the folder.
+
+    Raises:
+        BadInput: names the setting.
+    """
+    if settings.bootstrap < 100:
+        raise BadInput(f"bootstrap: {settings.bootstrap} resamples; intervals need at least 100")
+    if settings.lambdas and not settings.replay:
+        raise BadInput(
+            "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"
+        )
+    if settings.lambdas and ORACLE in (arm.arm for arm in settings.arms):
+        raise BadInput(f"arms: {ORACLE!r} is the name of a curve of its own; give the arm another label")
+    if settings.replay:
+        check_replayable(settings)
+    check_questions(settings)
+    return check_kept(settings, out)
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -148,7 +159,7 @@ async def _live(
         backbone = recorded_name(settings.model)
     else:
         backbone = model.name
-    cells = _read_grid(settings, world.versions(settings.domain), tasks, backbone)
+    cells = read_grid(settings, world.versions(settings.domain), tasks, backbone)
     inputs = check_inputs(settings, out)
     plan = plan_arms(settings, tasks)
     await run_planned(
@@ -178,7 +189,7 @@ async def _replayed(
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
     rows = read_outcomes(path, world.versions(settings.domain))
     table = select_rows(rows, settings, path, other_splits(settings, world))
-    cells = _read_grid(settings, world.versions(settings.domain), table.tasks, table.backbone)
+    cells = read_grid(settings, world.versions(settings.domain), table.tasks, table.backbone)
     helpers = build_pool(settings.helpers)
     failures = read_task_labels(settings)
     scores: dict[str, list[Score]] = {}
@@ -210,7 +221,7 @@ async def _replayed(
     )
 
 
-def _read_grid(
+def read_grid(
     settings: CompareSettings, versions: Mapping[str, str], tasks: tuple[str, ...], backbone: str
 ) -> list[ExecutedSubset] | None:
     """Return the executed subsets of the named subset grid; None where none is named.

@@ -1,5 +1,6 @@
 """Executed arms of a live comparison, read from its episodes."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ class Executed:
 
     Choices are (task, subset), None for the subset where the selector made no choice that could be read. Those of
     ``changing`` arms, which asked other helpers as an episode went on, are all that an episode asked: none that ran.
+    ``left_out`` counts the episodes beside them that are of other arms, tasks or trials, by arm.
     """
 
     tasks: tuple[str, ...]
@@ -36,6 +38,7 @@ class Executed:
     one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
     health: Mapping[str, SelectorHealth] = field(default_factory=dict)
     changing: frozenset[str] = frozenset()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_executed(
@@ -47,7 +50,7 @@ def read_executed(
     cells: Sequence[ExecutedSubset] | None,
     one_off: Mapping[str, tuple[Spent, ...]],
 ) -> Executed:
-    """Return the arms of the episodes that were planned; others are passed over.
+    """Return the arms of the episodes that were planned; others are counted.
 
     Args:
         settings: the comparison's.
@@ -62,9 +65,11 @@ def read_executed(
     choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
     tallies = {arm.arm: HealthTally() for arm in settings.arms}
     changing: set[str] = set()
+    left_out: Counter[str] = Counter()
     backbone = settings.model.name
     for episode in episodes:
         if episode.id not in arms:
+            left_out[episode.selector or "-"] += 1
             continue
         arm, score = arms[episode.id], score_of(episode)
         scores[arm].append(score)
@@ -85,6 +90,7 @@ def read_executed(
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or OWN_EPISODES,
         one_off=one_off,
+        left_out=left_out,
     )
 
 

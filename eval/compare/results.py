@@ -113,6 +113,7 @@ def compare_arms(
         simulated=_simulated(settings),
         warnings=(
             *_warnings(settings, arms, plain),
+            *_left_out(executed.left_out),
             *([] if same_tasks else [_different_tasks(per_task)]),
             *_of_runs(settings, arms, executed.scores),
             *([nothing[1]] if nothing[1] else []),
@@ -195,6 +196,17 @@ def _frontier(arms: Sequence[ArmResult]) -> tuple[str, ...]:
     }
     on = frontier(list(points.values()))
     return tuple(next(arm for arm, own in points.items() if own == point) for point in on)
+
+
+def _left_out(episodes: Mapping[str, int]) -> list[str]:
+    """Return a warning of episodes that are there and not compared: who chose may have seen how they ended."""
+    if not episodes:
+        return []
+    counts = ", ".join(f"{arm} {n}" for arm, n in sorted(episodes.items()))
+    return [
+        f"Episodes in the folder that are not compared, of other arms, tasks, trials or options: {counts}. Holm's "
+        "correction counts the compared arms alone."
+    ]
 
 
 def _different_tasks(rows: Sequence[TaskRow]) -> str:

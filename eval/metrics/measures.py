@@ -60,9 +60,9 @@ class PairedDifference(Record):
     ``p`` is of the sign-flip test over tasks, below 0.05 exactly where the interval of ``estimate`` excludes 0;
     ``p_holm`` is corrected over the arms compared with
     the same other one. ``mcnemar_p`` is given for one trial per task only: trials of a task are not
-    independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find at 0.05,
-    ``detectable_holm`` at the level that Holm's correction asks of the smallest p; ``cohens_h`` is the effect size of
-    the two rates on these pairs. The last two are None in files of before.
+    independent. ``detectable`` is the smallest true difference that 80 % of such comparisons find at 0.05, above 1
+    where so few tasks find none, ``detectable_holm`` at the level that Holm's correction asks of the smallest p;
+    ``cohens_h`` is the effect size of the two rates on these pairs. The last two are None in files of before.
     """
 
     versus: str

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from eval.compare.arm_replay import ReplayTable, select_rows
 from eval.compare.arms import build_arms, check_names, read_task_labels
+from eval.compare.comparison import check_comparable, read_grid
 from eval.compare.lazy_models import UnconnectedModel
-from eval.compare.questions import check_questions
+from eval.compare.task_sets import other_splits
 from eval.planning.expected import Expected, expect
 from eval.planning.run_cost import RunCost, estimate_cost
 from eval.planning.sample_size import TRIALS, SampleSizePlan, Spread, planned_spread, plans
@@ -18,6 +20,7 @@ from fama.episodes.outcome_table import OutcomeRow, read_outcomes
 from fama.errors import BadInput, Missing
 from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
+from fama.models.connect import recorded_name
 from fama.selection.base import AnySelector
 from fama.selection.selectors.fixed import FixedSelector
 from fama.settings import CompareSettings
@@ -70,21 +73,29 @@ def plan_comparison(settings: CompareSettings, out: Path) -> ComparisonPlan:
     """Return the plan; nothing is run, and no model is asked.
 
     A benchmark or a checkpoint that is not there yet is named in ``missing``. The tasks are then taken to be as many as
-    the settings say.
+    the settings say. Those of a replay, and its trials, are its table's.
 
     Raises:
         BadInput: a setting, arm, table or label file that cannot be used.
     """
+    check_comparable(settings, out)
     missing: list[str] = []
     world: MixedDomains | None = None
+    replayed = None
     try:
         world = load_benchmark(settings)
-        tasks = select_tasks(settings, world)
+        replayed = _replayed(settings, world)
+        tasks = select_tasks(settings, world) if replayed is None else replayed.tasks
     except Missing as error:
         missing.append(str(error))
         tasks = tuple(map(str, range(settings.tasks))) if isinstance(settings.tasks, int) else settings.tasks
         if not tasks:
             raise BadInput("tasks: none are named; give a number or a list of ids") from None
+    if replayed is not None:
+        settings = settings.model_copy(update={"trials": len({key.trial for key in replayed.keys})})
+    if world is not None:
+        backbone = recorded_name(settings.model) if replayed is None else replayed.backbone
+        read_grid(settings, world.versions(settings.domain), tasks, backbone)
     helpers = build_pool(settings.helpers)
     arms = build_present(settings, helpers, missing)
     table = read_outcomes(settings.outcomes) if settings.outcomes else []
@@ -110,15 +121,26 @@ def plan_comparison(settings: CompareSettings, out: Path) -> ComparisonPlan:
     )
 
 
+def _replayed(settings: CompareSettings, world: MixedDomains) -> ReplayTable | None:
+    """Return the part of the table that a replay looks up; None where the comparison is run live.
+
+    Raises:
+        BadInput: the table is missing, of another version, or lacks the tasks.
+    """
+    if not settings.replay:
+        return None
+    rows = read_outcomes(settings.replay, world.versions(settings.domain))
+    return select_rows(rows, settings, settings.replay, other_splits(settings, world))
+
+
 def build_present(
     settings: CompareSettings, helpers: Mapping[str, Helper], missing: list[str]
 ) -> dict[str, AnySelector]:
     """Return the selectors that can be built; what the others lack is added to ``missing``, once each.
 
     Raises:
-        BadInput: an arm, a label file or a question that cannot be used.
+        BadInput: an arm or a label file that cannot be used.
     """
-    check_questions(settings)
     check_names(settings.arms)
     failures = read_task_labels(settings)
     found: dict[str, AnySelector] = {}

@@ -24,9 +24,9 @@ def answers_table(comparison: Comparison) -> Table | None:
     return Table(
         "answers",
         title,
-        "Decided by the 95 % intervals over tasks: no worse where the difference in success is above minus the margin, "
-        "better where it is above 0, the same where it is within the margin. Tokens are new ones (in no cache) of "
-        "helpers and selection, over the other arm's.",
+        "Decided by the 95 % intervals over tasks, without Holm's correction: no worse where the difference in success "
+        "is above minus the margin, better where it is above 0, the same where it is within the margin. Tokens are new "
+        "ones (in no cache) of helpers and selection, over the other arm's.",
         ("question", "difference, points", "shown", "tokens over the other's, %", "shown cheaper"),
         tuple(map(_row, comparison.answers, others)),
     )

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.curves import OperatingPoint, frontier
-from eval.metrics.figure_text import PLAIN, legend_text
+from eval.metrics.figure_text import PLAIN, fonts_for, legend_text, without_glyph_warnings
 from eval.metrics.formats import DASH
 from eval.report.tables import CostColumn, arm_intervals
 from fama.errors import BadInput
@@ -61,7 +62,7 @@ def figures(comparison: Comparison) -> dict[str, Any]:
     """Draw the figures by file name; those without data are left out."""
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context({**_RC, **fonts_for(arm.arm for arm in comparison.arms)}):
         drawn = {
             "success_over_tokens": _success_over(comparison, "tokens"),
             "success_over_new_tokens": _success_over(comparison, "new_tokens"),
@@ -85,7 +86,7 @@ def save_figure(figure: Any, path: Path) -> None:
     """Write a figure in the format of the path's ending."""
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(_RC), without_glyph_warnings():
         kind = path.suffix[1:]
         figure.savefig(path, dpi=200, bbox_inches="tight", metadata=_NO_METADATA.get(kind, {}))
 
@@ -97,7 +98,7 @@ def inline_svg(figure: Any, name: str, label: str) -> str:
     """
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(_RC), without_glyph_warnings():
         text = io.StringIO()
         figure.savefig(text, format="svg", bbox_inches="tight", transparent=True, metadata=_NO_METADATA["svg"])
     body = text.getvalue()
@@ -230,7 +231,9 @@ def _curves(comparison: Comparison) -> Any:
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(
+        frameon=False, fontsize=9, bbox_to_anchor=(1.0, 1.0), loc="upper left"
+    )  # inside, its marks look measured
     return figure
 
 
@@ -266,6 +269,11 @@ def label_places(
     return min(tried, key=lambda chosen: sum(abs(dy) for _, dy, _ in chosen.values()))
 
 
+def label_width(text: str) -> float:
+    """Return the estimated width of a label in points; signs of Chinese and the like are about twice as wide."""
+    return _SIGN * sum(1 + (east_asian_width(sign) in "WF") for sign in text)
+
+
 def _placed(
     order: Sequence[str],
     points: dict[str, tuple[float, float]],
@@ -279,8 +287,8 @@ def _placed(
     for arm in order:
         x, y = points[arm]
         for dx, dy, side in spots:
-            start = x + dx - (0 if side == "left" else _SIGN * len(arm))
-            box = (start, start + _SIGN * len(arm), y + dy - 2, y + dy + 9)
+            start = x + dx - (0 if side == "left" else label_width(arm))
+            box = (start, start + label_width(arm), y + dy - 2, y + dy + 9)
             hides = any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in boxes)
             if not hides and box[0] >= edge:
                 break

@@ -5,6 +5,7 @@ are at most as wide as the narrowest of the common styles: 5.5 in per page (Neur
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.metrics.formats import DASH
@@ -27,6 +28,8 @@ PAGE = Width("", 397.0, "5.5", "table*")
 COLUMN = Width("-column", 216.0, "3.0", "table")
 WIDTHS = (PAGE, COLUMN)
 
+#: The largest share of the width that the rows' names take in one line; longer ones are stacked.
+_NAMES = 0.5
 #: Space between two columns, in points.
 _SEPARATION = 5.0
 _NARROW, _WIDE = frozenset(" .,:;'[]()ijl|!"), frozenset("mwMW%+−<>=†×&#@∞…")
@@ -63,7 +66,8 @@ def latex(table: Table, width: Width = PAGE) -> str:
     ``table.priority`` until the width is full; a comment names those that are left out, and the caption's sentences
     about them (``Name: …``) are left out, too.
     """
-    shown = _fitting(table, width.points)
+    limit = _NAMES * width.points
+    shown = _fitting(table, width.points, limit)
     absent = [name for index, name in enumerate(table.columns) if index not in shown]
     alignment = "".join("l" if index == 0 or _is_text(table, index) else "r" for index in shown)
     heads = [_head(table, index, side) for index, side in zip(shown, alignment, strict=True)]
@@ -77,7 +81,7 @@ def latex(table: Table, width: Width = PAGE) -> str:
         r"\toprule",
         " & ".join(heads) + r" \\",
         r"\midrule",
-        *(" & ".join(_cell(row[index]) for index in shown) + r" \\" for row in table.rows),
+        *(" & ".join([_name(row[0], limit), *(_cell(row[i]) for i in shown[1:])]) + r" \\" for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
         rf"\caption{{\textbf{{{_tex(table.title)}.}} {_tex(_caption(table, shown))}}}",
@@ -87,10 +91,11 @@ def latex(table: Table, width: Width = PAGE) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fitting(table: Table, points: float) -> list[int]:
-    """Return the columns that fit, each once and in their order; the first is always there."""
+def _fitting(table: Table, points: float, limit: float) -> list[int]:
+    """Return the columns that fit, each once and in their order; the first is there, stacked where above its limit."""
     order = dict.fromkeys((0, *table.priority, *range(len(table.columns))))
-    left, shown = points - _column_width(table, 0), [0]
+    names = max((_name_width(row[0], limit) for row in table.rows), default=0.0)
+    left, shown = points - max(names, *map(_text_width, table.columns[0].split())), [0]
     for index in list(order)[1:]:
         left -= _column_width(table, index) + _SEPARATION
         if left < 0:
@@ -132,7 +137,11 @@ def _text_width(text: str) -> float:
 def _head_lines(table: Table, index: int) -> list[str]:
     """Return a column's name in lines that are no wider than its cells, where its words allow that."""
     words = table.columns[index].split()
-    limit = max(_body_width(table, index), *map(_text_width, words))
+    return _lines(words, max(_body_width(table, index), *map(_text_width, words)))
+
+
+def _lines(words: Sequence[str], limit: float) -> list[str]:
+    """Return words in lines of at most a width in points; a word that is wider has a line of its own."""
     lines: list[str] = []
     for word in words:
         if lines and _text_width(f"{lines[-1]} {word}") <= limit:
@@ -143,9 +152,37 @@ def _head_lines(table: Table, index: int) -> list[str]:
 
 
 def _head(table: Table, index: int, side: str) -> str:
-    lines = [_tex(line) for line in _head_lines(table, index)]
-    stacked = r"\\".join(lines)
+    return _stacked(_head_lines(table, index), side)
+
+
+def _stacked(lines: Sequence[str], side: str) -> str:
+    stacked = r"\\".join(map(_tex, lines))
     return stacked if len(lines) == 1 else rf"\shortstack[{side}]{{{stacked}}}"
+
+
+def _name_lines(text: str, limit: float) -> list[str]:
+    """Return the name of a row in lines of at most a width in points; words that are wider are cut."""
+    words = []
+    for word in text.split():
+        rest = word
+        while _text_width(rest) > limit:
+            size = max(1, sum(_text_width(rest[: n + 1]) <= limit for n in range(len(rest))))
+            words.append(rest[:size])
+            rest = rest[size:]
+        words += [rest] if rest else []
+    return _lines(words, limit)
+
+
+def _name_width(cell: TableCell, limit: float) -> float:
+    whole = _cell_width(cell)
+    return whole if whole <= limit else max(map(_text_width, _name_lines(cell.text, limit))) + _text_width(cell.mark)
+
+
+def _name(cell: TableCell, limit: float) -> str:
+    """Return the cell of a row's name, stacked where it is wider than the limit."""
+    if _cell_width(cell) <= limit:
+        return _cell(cell)
+    return _stacked(_name_lines(cell.text, limit), "l") + _mark(cell)
 
 
 def _is_text(table: Table, index: int) -> bool:
@@ -170,8 +207,12 @@ def _cell(cell: TableCell) -> str:
     value, interval = _split(cell.text)
     text = rf"\textbf{{{_tex(value)}}}" if cell.best else _tex(value)
     text += rf" {{\scriptsize {_tex(interval)}}}" if interval else ""
+    return text + _mark(cell)
+
+
+def _mark(cell: TableCell) -> str:
     mark = cell.mark.replace("†", r"\dagger")
-    return text + (f"$^{{{mark}}}$" if mark else "")
+    return f"$^{{{mark}}}$" if mark else ""
 
 
 def _split(text: str) -> tuple[str, str]:

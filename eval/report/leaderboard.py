@@ -160,7 +160,7 @@ def _table(group: Group) -> Table:
         rows.append(
             (
                 TableCell(entry.arm),
-                TableCell(percent(entry.success), entry.success.value),
+                TableCell(percent(entry.success) + _part(entry.success.n, group.tasks), entry.success.value),
                 TableCell(percent(versus.estimate, signed=True) if versus else ""),
                 TableCell(p_value(versus.p_holm) if versus else ""),
                 TableCell(count(entry.tokens), entry.tokens.value),
@@ -173,6 +173,11 @@ def _table(group: Group) -> Table:
         )
     columns = ("arm", "success, %", "against none, points", "p, Holm", "tokens per episode", "over none, %")
     return Table("group", group.title, "", (*columns, "trials", "errors", "selections unread", "from"), tuple(rows))
+
+
+def _part(judged: int | None, tasks: int) -> str:
+    """Return on how many of the group's tasks a rate is, where errors left some without a verdict."""
+    return "" if judged in (None, tasks) else f" ({judged} of {tasks} tasks)"
 
 
 def _short(commit: str) -> str:

@@ -1,5 +1,6 @@
 """The comparison in words: which selector, how much better, at what cost, how sure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eval.compare.schema import ArmResult, Comparison
@@ -36,15 +37,18 @@ def best_arm(comparison: Comparison) -> ArmResult | None:
     Success is on the tasks that all arms have a verdict on; None where there are no such tasks. Arms with a broken
     selector count only where there is no other.
     """
+    return next(iter(_best_arms(comparison)), None)
+
+
+def _best_arms(comparison: Comparison) -> list[ArmResult]:
+    """Return the arms that solve the most, the cheapest first."""
     scored = [arm for arm in comparison.arms if arm.measures.success.value is not None]
-    sound = [arm for arm in scored if not arm.broken]
-    if not comparison.same_tasks and not comparison.shared_tasks:
-        return None
-    return min(
-        sound or scored,
-        key=lambda arm: rank(_ranked_success(comparison, arm), arm.measures.tokens.value),
-        default=None,
-    )
+    sound = [arm for arm in scored if not arm.broken] or scored
+    if not sound or (not comparison.same_tasks and not comparison.shared_tasks):
+        return []
+    ranked = [(rank(_ranked_success(comparison, arm), arm.measures.tokens.value), arm) for arm in sound]
+    most = min(place[0] for place, _ in ranked)
+    return [arm for place, arm in sorted(ranked, key=lambda one: one[0]) if place[0] == most]
 
 
 def _ranked_success(comparison: Comparison, arm: ArmResult) -> float:
@@ -56,9 +60,12 @@ def _ranked_success(comparison: Comparison, arm: ArmResult) -> float:
 
 
 def headline_answers(comparison: Comparison) -> Answers:
-    """Return the answers that a reader wants first; the headline names arms that are left out of it."""
+    """Return the answers that a reader wants first; the headline names arms that solve as many, or are left out."""
     found = _answers(comparison)
-    best = best_arm(comparison)
+    arms = _best_arms(comparison)
+    best, names = arms[0] if arms else None, [arm.arm for arm in arms[1:]]
+    if names and best is not None and best.measures.successes:
+        found = replace(found, headline=f"{found.headline} {_listed(names)} solve{'s' * (len(names) == 1)} as many.")
     if best is not None and not comparison.same_tasks:
         ranked = (
             f"Ranked on the {len(comparison.shared_tasks)} of {comparison.tasks} tasks that all arms have a verdict on."
@@ -81,7 +88,8 @@ def _answers(comparison: Comparison) -> Answers:
     if best is None:
         return Answers("No episode of any arm has a verdict; see the notes below.", ())
     if not any(arm.measures.successes for arm in comparison.arms if best.broken or not arm.broken):
-        headline = f"No episode of the {_sound(comparison)} arms was solved: {percent(best.measures.success)} %."
+        of = f" of the {_sound(comparison)} arms" if _sound(comparison) > 1 else ""
+        headline = f"No episode{of} was solved: {percent(best.measures.success)} %."
         return Answers(headline, (_sure(comparison, None),), _duel(comparison))
     rate = percent_only(best.measures.success)
     versus = best.versus_none
@@ -93,7 +101,8 @@ def _answers(comparison: Comparison) -> Answers:
     if versus is None or versus.estimate.value is None:
         reason = "has no plain agent beside it" if versus is None else f"shares no verdict with {versus.versus}"
         reason = "is the plain agent itself" if SELECTORS.traits(best.selector).plain else reason
-        headline = f"{best.arm} solves {rate} of the episodes, the most of {_sound(comparison)} arms; it {reason}."
+        of = f", the most of {_sound(comparison)} arms" if _sound(comparison) > 1 else ""
+        headline = f"{best.arm} solves {rate} of the episodes{of}; it {reason}."
         return Answers(headline, (which, _sure(comparison, None)), _duel(comparison))
     gain, over = versus.estimate, versus.overhead
     verdict = "a clear difference" if versus.clear else f"not a clear difference with {_tasks(versus.estimate.n or 0)}"
@@ -115,6 +124,11 @@ def _answers(comparison: Comparison) -> Answers:
     return Answers(headline, (which, better, cost, _sure(comparison, versus)), _duel(comparison))
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def _sound(comparison: Comparison) -> int:
     """Return the number of arms that the best one was taken from."""
     return sum(not arm.broken for arm in comparison.arms) or len(comparison.arms)
@@ -126,7 +140,9 @@ def percent_only(estimate: Interval, digits: int = 1) -> str:
 
 
 def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:
-    design = f"{_tasks(comparison.tasks)} × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
+    tested = None if versus is None else versus.estimate.n
+    part = "" if tested in (None, comparison.tasks) else f"{tested} of "
+    design = f"{part}{_tasks(comparison.tasks)} × {comparison.trials} trial{'s' * (comparison.trials != 1)}"
     if versus is None:
         return Card("How sure", "no test", design)
     power = ""

@@ -16,7 +16,7 @@ from eval.report.figures import figures, inline_svg, save_figure
 from eval.report.latex import WIDTHS, latex
 from eval.report.narrative import headline_answers
 from eval.report.table_format import Table, markdown, md
-from eval.report.tables import comparison_tables
+from eval.report.tables import comparison_tables, judged_tasks
 from eval.report.transcripts import find_episodes, script_json, transcripts
 from fama.files import replacing, write_atomically
 
@@ -73,7 +73,7 @@ def _told(comparison: Comparison) -> list[dict[str, str]]:
     told = []
     for arm in comparison.arms:
         m, against = arm.measures, arm.versus_none
-        parts = [f"{percent(m.success)} % of {comparison.tasks} tasks", f"{count(m.tokens)} tokens per episode"]
+        parts = [f"{percent(m.success)} % of {judged_tasks(m)} tasks", f"{count(m.tokens)} tokens per episode"]
         if against is not None:
             points = f"{percent(against.estimate, signed=True)} points against {against.versus}"
             parts.append(f"{points}, {p_statement(against.p_holm)}")
@@ -194,7 +194,7 @@ def _transcripts_note(comparison: Comparison, shown: int) -> str:
     if not shown:
         return "The episodes' file was not found, so there are no transcripts here."
     if shown < wanted and comparison.kind == "live":
-        return f"Click one to read its episode ({shown:,} of {wanted:,} fit into this page)."
+        return f"Click one to read its episode ({shown:,} of {wanted:,} are in this page)."
     return "Click one to read its episode."
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from eval.compare.schema import ArmResult, Comparison, Curve
 from eval.metrics.formats import DASH, count, detectable_points, error_counts, p_value, percent, plain_number
-from eval.metrics.measures import PairedDifference
+from eval.metrics.measures import Measures, PairedDifference
 from eval.metrics.ranking import comparable
 from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
@@ -51,7 +51,7 @@ def _success(comparison: Comparison) -> Table:
                 arm_cell(arm),
                 _rate(m.success),
                 *(_rate(passes[k]) if k in passes else TableCell(DASH) for k in ks),
-                *(TableCell(str(n), n) for n in (m.tasks, m.successes, m.failures)),
+                *(TableCell(str(n), n) for n in (judged_tasks(m), m.successes, m.failures)),
                 TableCell(error_counts(m.errors), sum(m.errors.values())),
             ]
         )
@@ -59,11 +59,16 @@ def _success(comparison: Comparison) -> Table:
         "success",
         "Success",
         "95 % intervals over tasks in brackets. pass^k: the chance that k trials of a task all succeed. "
-        "Errors are in no rate." + ("" if comparison.same_tasks else f" {_NOT_RANKED}"),
+        "Errors are in no rate. Tasks: those with a verdict." + ("" if comparison.same_tasks else f" {_NOT_RANKED}"),
         ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
         _marked(rows, highest=[1, *range(2, 2 + len(ks))] if comparison.same_tasks else []),
         (1, *ks[-1:], 2 + len(ks)),
     )
+
+
+def judged_tasks(measures: Measures) -> int:
+    """Return the number of tasks behind a success rate: those with a verdict; of files without it, all."""
+    return measures.tasks if measures.success.n is None else measures.success.n
 
 
 def _against(comparison: Comparison) -> Table | None:
@@ -99,7 +104,7 @@ def _difference(versus: PairedDifference, arm: ArmResult) -> list[TableCell]:
         TableCell(
             percent(versus.estimate, signed=True),
             versus.estimate.value,
-            versus.clear and not arm.broken,
+            versus.clear and (versus.estimate.value or 0.0) > 0 and not arm.broken,  # a clear loss is none of the best
             _stars(versus),
         ),
         TableCell(p_value(versus.p), versus.p),

@@ -5,17 +5,22 @@ from collections.abc import Sequence
 
 from scipy.special import stdtrit
 
+#: Stands for an effect that no test finds: rates differ by 1 at most.
+NOT_FOUND = 2.0
+
 
 def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
     """Return the smallest mean paired difference that a two-sided test finds with ``power``.
 
     ``sd`` is the standard deviation between tasks of the per-task difference. Student's t on both
-    sides, so it is not too hopeful for few tasks. None for fewer than two tasks.
+    sides, so it is not too hopeful for few tasks. None for fewer than two tasks; at least ``NOT_FOUND`` where the
+    sign-flip test of so few tasks is not below ``alpha`` even if all of them differ one way.
     """
     if tasks < 2:
         return None
     df = tasks - 1
-    return float((stdtrit(df, 1 - alpha / 2) + stdtrit(df, power)) * sd / math.sqrt(tasks))
+    effect = float((stdtrit(df, 1 - alpha / 2) + stdtrit(df, power)) * sd / math.sqrt(tasks))
+    return effect if 2.0 ** (1 - tasks) < alpha else max(effect, NOT_FOUND)
 
 
 def spread_of(differences: Sequence[float]) -> float:

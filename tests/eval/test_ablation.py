@@ -103,6 +103,21 @@ def test_outcome_measures_by_hand() -> None:
     assert same is not None and (same.value, same.low, same.high) == (0.0, None, None)
 
 
+def test_a_calibrated_router_is_not_shown_to_be_miscalibrated() -> None:
+    """Chance alone makes a calibration error, and resampling more of it: the percentiles were above the truth of 0."""
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(20):
+        logits = rng.normal(0.0, 1.2, 300)
+        won = rng.random(300) < 1 / (1 + np.exp(-logits))
+        rows = [Example(f"t{n // 4}", NOWHERE, subset=(False,) * 6, success=bool(ok)) for n, ok in enumerate(won)]
+        found = outcome_measures(logits, rows)["calibration error"].interval(200, 0)
+        assert found.low is not None and found.value is not None and found.high is not None
+        assert found.low <= found.value <= found.high
+        covered.append(found.low < 0.005)
+    assert sum(covered) >= 16
+
+
 def test_a_choice_is_looked_up_where_it_was_executed() -> None:
     one, two = (True, *[False] * 5), (False,) * 6
     rows = [Example("t", NOWHERE, subset=s, success=won) for s, won in ((one, True), (one, False), (two, True))]

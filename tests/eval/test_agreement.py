@@ -112,13 +112,19 @@ def test_a_label_that_was_only_begun_is_none(tmp_path: Path, caplog: pytest.LogC
     assert agreement(labels, CODES, draws=200).pairs[0].confusion == {"CM": {"CM": 1}, "none": {"CM": 1}}
 
 
-def test_three_labellers_have_fleiss_over_what_all_of_them_label() -> None:
+def test_three_labellers_have_fleiss_over_what_all_of_them_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels = {r: {f"e{i}": label(i, "CM" if i % 2 else "DCV", labeller=r) for i in range(8)} for r in "abc"}
     del labels["c"]["e0"]
     found = agreement(labels, CODES, draws=100)
     dcv = found.variables[0]
     assert dcv.cohen is None and dcv.fleiss is not None and dcv.fleiss.value == 1.0 and dcv.alpha.value == 1.0
-    assert len(found.pairs) == 3 and dcv.units == 8
+    assert len(found.pairs) == 3 and (dcv.units, dcv.fleiss_units) == (8, 7)
+    for rater, own in labels.items():
+        write_failures(tmp_path / f"{rater}.jsonl", own.values())
+    assert main(["agree", *(str(tmp_path / f"{rater}.jsonl") for rater in labels)]) == 0
+    assert "Fleiss κ: over the 7 of 8 failures that all 3 label; α: over all." in capsys.readouterr().out
 
 
 def test_an_annotator_who_shares_no_failure_has_no_share() -> None:

@@ -103,6 +103,17 @@ async def test_adding_an_arm_or_a_trial_runs_only_what_is_missing(tmp_path: Path
     ] * 3
 
 
+async def test_what_is_left_out_after_it_was_run_is_told(tmp_path: Path) -> None:
+    """Fewer arms or tasks than were run: p is corrected over fewer tests, and somebody may have chosen which."""
+    whole = await live(tmp_path, trials=2)
+    assert not any("not compared" in line for line in whole.warnings)
+    got = await live(tmp_path, arms=ARMS[:2], trials=1)
+    assert next(line for line in got.warnings if "not compared" in line) == (
+        "Episodes in the folder that are not compared, of other arms, tasks, trials or options: all 4, alpha 8, none "
+        "4. Holm's correction counts the compared arms alone."
+    )
+
+
 async def test_other_settings_are_refused_in_the_same_folder(tmp_path: Path) -> None:
     await live(tmp_path)
     with pytest.raises(BadInput, match="seed was 0 and is now 1"):
@@ -298,6 +309,10 @@ async def test_tracks_are_never_mixed(tmp_path: Path, track: str, arm: str, expe
         ({"bootstrap": 3}, "at least 100"),
         ({"tasks": 99}, "99 asked for"),
         ({"replay": "x.parquet", "cadence": "turn"}, "turn cannot be replayed"),
+        (
+            {"replay": "x.parquet", "lambdas": [0.1], "arms": [{**ALPHA, "label": "best executed"}]},
+            "'best executed' is the name of a curve of its own",
+        ),
     ],
 )
 async def test_bad_settings(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
@@ -344,6 +359,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["compare", "--config", str(config), "--out", str(tmp_path / "out"), "trials=2"]) == 0
     shown = capsys.readouterr().out
     assert "alpha" in shown and "+75.0 [" in shown and "Doing nothing scores 0.0 [" in shown and "pass^2" in shown
+    assert "p, Holm" in shown and " 0.500 " in shown  # the uncorrected one is 0.250
     written = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert written["schema_version"] == 1 and written["config"]["trials"] == 2
     (tmp_path / "out" / "comparison.json").write_text("{}")

@@ -5,12 +5,23 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry, findfont, fontManager, get_font
 
 from eval.annotation.failure_profiles import draw_profiles, profile
-from eval.compare.schema import Comparison
+from eval.compare.schema import Comparison, Curve, CurvePoint
+from eval.metrics.figure_text import fonts_for
 from eval.metrics.formats import detectable_points, p_statement, p_value
-from eval.report.figures import COLOURS, arm_colours, figures, label_places, save_figure
+from eval.report.figures import (
+    COLOURS,
+    arm_colours,
+    figures,
+    inline_svg,
+    label_places,
+    label_width,
+    save_figure,
+)
 from fama.episodes.records import Episode
+from fama.intervals import Interval
 from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
 from tests.support.label_builders import CODES, label
@@ -90,6 +101,51 @@ def test_a_name_is_no_formula_and_a_legend_lacks_none(tmp_path: Path) -> None:
     save_figure(figure, tmp_path / "profiles.png")
     shown = [text.get_text().strip() for text in figure.axes[0].get_legend().get_texts()]
     assert shown == [f"{name} (n = 4)" for name in names]
+
+
+def test_names_of_other_scripts_are_drawn_by_a_font_that_has_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    """DejaVu Sans lacks the letters of a typewriter, which its sister has; of a sign that none has one line tells."""
+    found = comparison({arm: arm_episodes(arm, "0011") for arm in ("none", "all")})
+    text = found.model_dump_json()
+    drawn = figures(Comparison.model_validate_json(text.replace('"all"', '"𝚊𝚕𝚕"')))["differences"]
+    (tick,) = drawn.axes[0].get_yticklabels()
+    first, *others = tick.get_fontfamily()
+    assert tick.get_text() == "𝚊𝚕𝚕" and first == "DejaVu Sans"
+    assert any(ord("𝚊") in get_font(findfont(family)).get_charmap() for family in others)
+    assert not caplog.records
+    for name, figure in figures(Comparison.model_validate_json(text.replace('"all"', '"a\U000e1234"'))).items():
+        save_figure(figure, tmp_path / f"{name}.png")
+        inline_svg(figure, name, name)
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        "figures: no installed font has \U000e1234"
+    ]
+    assert not [one for one in recwarn if "Glyph" in str(one.message)]
+
+
+def test_a_font_that_is_gone_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = FontEntry(fname="/nowhere/gone.ttf", name="A Sans", weight=400)
+    monkeypatch.setattr(fontManager, "ttflist", [gone, *fontManager.ttflist])
+    assert "A Sans" not in fonts_for(["𝚣"])["font.family"]
+
+
+def test_wide_letters_take_room_for_two() -> None:
+    assert label_width("学习") == label_width("abcd") == 4 * label_width("é")
+
+
+def test_the_legend_of_curves_hides_none_of_them() -> None:
+    points = tuple(
+        CurvePoint(lam=lam, tokens=Interval(at, at, at, 4), success=Interval(at / 100, 0.0, 1.0, 4))
+        for lam, at in ((0.0, 90.0), (1.0, 50.0), ("inf", 10.0))
+    )
+    curves = tuple(Curve(arm=arm, points=points, area=Interval(0.5, 0.1, 0.9, 4)) for arm in ("none", "all", "learned"))
+    found = comparison({arm: arm_episodes(arm, "0011") for arm in ("none", "all", "learned")})
+    figure: Figure = figures(found.model_copy(update={"curves": curves}))["curves"]
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    legend = axes.get_legend()
+    assert legend is not None and not legend.get_window_extent().overlaps(axes.get_window_extent())
 
 
 def test_a_p_below_a_level_is_not_written_as_the_level() -> None:

@@ -16,7 +16,7 @@ from tests.support.comparisons import comparison
 from tests.support.eval_builders import build
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ["results/helpdesk/trials", "results/helpdesk/retrospective", "results/tau2/mock"]
+SHIPPED = ["results/helpdesk/mixed", "results/helpdesk/trials", "results/helpdesk/retrospective", "results/tau2/mock"]
 HARD = Table(
     "hard_one",
     "Any τ² & co",
@@ -57,6 +57,25 @@ def test_columns_go_by_priority_until_the_width_is_full() -> None:
 
 def test_a_column_that_has_two_priorities_is_shown_once() -> None:
     assert latex(replace(HARD, priority=(1, 1, 0, 2)), COLUMN) == latex(HARD, COLUMN)
+
+
+@pytest.mark.parametrize("width", WIDTHS, ids=lambda width: width.environment)
+def test_questions_have_their_answers(width: Width) -> None:
+    """A question is a sentence: in one line, nothing fits beside it."""
+    tables = comparison_tables(read_comparison(ROOT / "results/helpdesk/mixed"))
+    text = latex(next(table for table in tables if table.name == "answers"), width)
+    assert r"question & difference, points & shown" in text
+    row = next(line for line in text.splitlines() if line.startswith("all better than none"))
+    assert r"]} & yes " in row
+
+
+def test_names_of_more_than_half_of_the_width_are_stacked() -> None:
+    name = f"learned, trained on both domains {'x' * 60}"
+    rows = tuple((TableCell(text, mark="†"), TableCell("1.0", 1.0)) for text in ("none", name))
+    text = latex(Table("t", "T", "C.", ("arm", "rate, %"), rows), COLUMN)
+    assert r"none$^{\dagger}$ & 1.0 \\" in text
+    assert r"\shortstack[l]{learned, trained on both\\domains\\xxx" in text and text.count("x") > 60
+    assert "Left out" not in text
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ import pytest
 
 from eval.compare.schema import Comparison
 from eval.metrics.ranking import rank
-from eval.report.leaderboard import Leaderboard, build_leaderboard
+from eval.report.leaderboard import Leaderboard, build_leaderboard, write_leaderboard
 from eval.report.verification import verify
 from fama.cli import main
-from fama.errors import BadInput
+from fama.envs.base import Reward
+from fama.errors import BadInput, EnvironmentFault
 from fama.helpers.base import HELPERS
 from tests.support.comparisons import live, table
-from tests.support.toy_world import toy_world
+from tests.support.toy_world import NEEDS, ToyEnvironment, toy_world
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,23 @@ async def test_what_was_run_with_plug_ins_passes_where_they_are_not_installed(tm
     for name in ours.config["helpers"]["pool"]:
         HELPERS.remove(name)
     assert verify(tmp_path / "ours").comparison == ours
+
+
+async def test_a_rate_on_a_part_of_the_tasks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark breaks on t11: no arm has a verdict there, whatever the group's title says of tasks."""
+    judged = ToyEnvironment.outcome
+
+    def outcome(self: ToyEnvironment) -> Reward:
+        if self._need == NEEDS[3]:
+            raise EnvironmentFault("toy: no judge")
+        return judged(self)
+
+    monkeypatch.setattr(ToyEnvironment, "outcome", outcome)
+    await live(tmp_path / "a")
+    write_leaderboard([tmp_path / "a"], tmp_path / "board")
+    notes = (tmp_path / "board" / "leaderboard.md").read_text(encoding="utf-8")
+    row = next(line for line in notes.splitlines() if line.startswith("| all |"))
+    assert row.split(" | ")[1].endswith("\\] (3 of 4 tasks)") and "4 test tasks" in notes
 
 
 async def test_other_settings_are_another_group(tmp_path: Path) -> None:

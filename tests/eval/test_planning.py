@@ -1,5 +1,6 @@
 """Planning: consistent with the detectable effect, measured discordance by hand, and the flag."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def test_plans_agree_with_what_is_detectable() -> None:
 
 
 def test_arms_that_never_ended_differently_need_few_tasks_not_endlessly_many() -> None:
-    assert tasks_needed(0.05, 0.0) == 2
-    assert plans(60, 0.0)[0].needed == (2, 2, 2, 2)
+    """Six that all differ one way have p = 2 / 2^6; five never have one below 0.05."""
+    assert tasks_needed(0.05, 0.0) == 6
+    assert plans(60, 0.0)[0].needed == (6, 6, 6, 6)
 
 
 def test_discordance_by_hand() -> None:
@@ -135,3 +137,36 @@ def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     shown = " ".join(capsys.readouterr().out.split())
     most = "differently on 100% of the trials (at most, by the rule of three: none of 6 pairs of executed subsets on 1"
     assert most in shown  # six pairs of one task say no more of the others than one pair
+
+
+def test_a_replay_is_planned_on_its_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table has one trial of 60 tasks, whatever else is asked of it, and more tasks are refused as by the run."""
+    monkeypatch.chdir(ROOT)
+    config = ["--config", "configs/compare/helpdesk-replay.yaml", "arms=[{name: none}, {name: all}]", "outcomes=null"]
+    assert main(["compare", "--plan", *config, "trials=4", "tasks=20"]) == 0
+    assert "2 arms × 20 tasks × 1 trials = 40 episodes" in " ".join(capsys.readouterr().out.split())
+    table = "results/helpdesk/lattice-test.parquet"
+    for wrong, told in (
+        ("tasks=61", f"tasks: 61 asked for, {table} has 1 to 60 of test to give"),
+        ("replay=nowhere.parquet", "nowhere.parquet: no such file"),
+        ("cadence=turn", "cadence: turn cannot be replayed"),
+    ):
+        assert main(["compare", "--plan", *config, wrong]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_plan_refuses_what_the_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = "arms=[{name: none}, {name: all}]"
+    command = ["compare", "--plan", "tasks=4", arms, "--out", str(tmp_path)]
+    for wrong, told in (
+        ("lattice=nowhere.parquet", "nowhere.parquet: no such file"),
+        ("lambdas=[0.1]", "lambdas: curves are replayed"),
+        ("bootstrap=10", "bootstrap: 10 resamples"),
+    ):
+        assert main([*command, wrong]) == 2
+        assert told in capsys.readouterr().err
+    asked = {"arm": "all", "than": "none", "ask": "more", "margin": 0.05}
+    content = {"settings": {"arms": [{"name": "none"}, {"name": "all"}], "questions": [asked]}}
+    (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    assert main(command) == 2
+    assert "was asked before the run; keep it" in capsys.readouterr().err

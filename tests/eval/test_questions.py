@@ -169,7 +169,11 @@ def test_a_comparison_answers_and_a_question_once_asked_stays(
     (found,) = comparison.answers
     assert (found.arm, found.difference.value, found.token_share) == ("all", 0.0, Interval(None, None, None, 0))
     table = answers_table(comparison)
-    assert table is not None and table.rows[0][0].text.startswith("all no worse than none, margin 10 points")
+    assert (
+        table is not None
+        and "without Holm's correction" in table.caption
+        and table.rows[0][0].text.startswith("all no worse than none, margin 10 points")
+    )
     assert main(["report", str(tmp_path / "out")]) == 0
     assert "Questions asked before the run" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert main(["report", "--leaderboard", str(tmp_path / "board"), str(tmp_path / "out")]) == 0

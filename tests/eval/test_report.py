@@ -142,6 +142,15 @@ def test_marks_of_significance_and_effect_sizes(folder: Path) -> None:
     assert "\\* |" in (folder / "report.md").read_text(encoding="utf-8") and "<sup>*</sup>" in read(folder)[0]
 
 
+def test_a_clear_loss_has_its_stars_but_is_not_marked_as_the_best() -> None:
+    outcomes = {"none": "1" * 10, "all": "0" * 10}
+    found = comparison({arm: arm_episodes(arm, (), told) for arm, told in outcomes.items()})
+    table = next(table for table in comparison_tables(found) if table.name == "differences")
+    loss = table.rows[1][1]
+    assert loss.text.startswith("−100.0 [") and loss.mark == "**" and not loss.best
+    assert "−100.0 \\[" in markdown(table) and "**−100.0" not in markdown(table)
+
+
 def test_the_file_keeps_to_its_published_schema(folder: Path) -> None:
     import jsonschema
 
@@ -184,7 +193,8 @@ def test_equal_arms_are_both_the_best_and_the_cheaper_one_comes_first() -> None:
 
     arms = {"none": of("none", [0] * 20, 100), "irma": of("irma", solved, 100), "all": of("all", order.tolist(), 500)}
     found = comparison(arms)
-    assert headline_answers(found).headline.startswith("irma solves 50.0 % of the episodes")
+    headline = headline_answers(found).headline
+    assert headline.startswith("irma solves 50.0 % of the episodes") and headline.endswith(". all solves as many.")
     assert found.frontier == ("irma",)
     rows = next(table for table in comparison_tables(found) if table.name == "success").rows
     assert [row[1].best for row in rows] == [False, True, True]
@@ -226,6 +236,10 @@ def test_names_are_escaped_in_latex_and_markdown() -> None:
         ({"all": "0011"}, "it has no plain agent beside it"),
         ({"none": "eeee", "all": "0011"}, "it shares no verdict with none"),
         ({"none": "eeee"}, "No episode of any arm has a verdict"),
+        ({"none": "0101"}, "none solves 50.0 % of the episodes; it is the plain agent itself."),
+        ({"none": "0000"}, "No episode was solved: 0.0 ["),
+        ({"none": "01", "all": "11", "irma": "11", "rule": "11"}, "irma solves 100.0 % of the episodes"),
+        ({"none": "01", "all": "11", "irma": "11", "rule": "11"}, "rule and all solve as many."),
         ({"none": "0000", "all": "0000"}, "No episode of the 2 arms was solved: 0.0 ["),
         ({"none": "0000", "all": "0001"}, "not a clear difference with 4 tasks"),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from eval.compare.schema import Comparison
 from eval.report.narrative import best_arm, headline_answers
+from eval.report.page import render_page
 from eval.report.tables import comparison_tables
 from eval.stats.power import detectable_effect, spread_of
 from eval.stats.proportions import cohens_h
@@ -42,6 +43,20 @@ def test_arms_on_different_tasks_are_compared_on_those_that_both_have() -> None:
     assert (
         not any(cell.best for row in success.rows for cell in row) and "None is marked as the best" in success.caption
     )
+
+
+def test_rates_stand_beside_the_tasks_that_they_are_over() -> None:
+    """``none`` has verdicts on 10 of its 20 tasks, and so has the difference."""
+    found = arms("error")
+    success = next(one for one in comparison_tables(found) if one.name == "success")
+    place = success.columns.index("tasks")
+    assert [row[place].text for row in success.rows] == ["10", "20"]
+    assert "Tasks: those with a verdict." in success.caption
+    page = render_page(found, [], {}, {})
+    assert "] % of 10 tasks" in page and "] % of 20 tasks" in page
+    sure = headline_answers(found).cards[-1]
+    assert sure.question == "How sure" and sure.detail.startswith("10 of 20 tasks × 1 trial; ")
+    assert headline_answers(arms("failure")).cards[-1].detail.startswith("20 tasks × 1 trial; ")
 
 
 def test_arms_on_the_same_tasks_are_ranked_by_their_rates() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.stats.paired import holm, mcnemar_exact
-from eval.stats.power import detectable_effect, planned_sd, spread_of, tasks_needed
+from eval.stats.paired import holm, mcnemar_exact, paired_estimate
+from eval.stats.power import NOT_FOUND, detectable_effect, planned_sd, spread_of, tasks_needed
 from eval.stats.proportions import clustered_proportion, cohens_h
 from fama.intervals import expanded_tail, mean_interval, ratio_interval, task_weights
 
@@ -90,6 +90,15 @@ def test_detectable_effects_by_hand() -> None:
 def test_an_effect_that_is_just_detectable_needs_no_more_tasks(tasks: int) -> None:
     just = detectable_effect(1.0, tasks) or 0.0
     assert tasks_needed(just, 1.0) == tasks and tasks_needed(just - 1e-9, 1.0) == tasks + 1
+
+
+@pytest.mark.parametrize(("tasks", "alpha"), [(5, 0.05), (8, 0.05 / 9), (2, 0.05)])
+def test_nothing_is_detectable_where_the_test_cannot_be_below_its_level(tasks: int, alpha: float) -> None:
+    """However little the differences vary: p of so many tasks that all differ one way is 2 / 2^tasks."""
+    best = paired_estimate(np.ones(tasks), seed=0).p
+    assert best is not None and best == 2.0 ** (1 - tasks) and best >= alpha
+    assert detectable_effect(0.01, tasks, alpha) == NOT_FOUND
+    assert (detectable_effect(0.01, 10, alpha) or 1) < 0.02
 
 
 def test_power_on_synthetic_truth() -> None:
