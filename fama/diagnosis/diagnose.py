@@ -99,7 +99,6 @@ async def diagnose_episode(
     *,
     use_evidence: bool = True,
     context_tokens: int = 6000,
-    seed: int = 0,
     executed: Mapping[str, Evidence] | None = None,
 ) -> Labelled:
     """Return the label of one failed episode, and what it cost.
@@ -120,9 +119,9 @@ async def diagnose_episode(
         merged = by_rule(trace, found, taxonomy)
         return Labelled(_failure(episode, merged.__dict__, found, "detectors", taxonomy), ())
     shown: tuple[Evidence, ...] = found if use_evidence else ()
-    verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens, seed)
+    verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens)
     evidence = (*shown, *as_evidence(verdicts))
-    merged = await by_model(trace, evidence, verdicts, taxonomy, judge, seed)
+    merged = await by_model(trace, evidence, verdicts, taxonomy, judge)
     labeller = labeller_name(judge, use_evidence)
     return Labelled(_failure(episode, merged.__dict__, evidence, labeller, taxonomy), (*ledger, *merged.ledger))
 
@@ -151,7 +150,6 @@ async def diagnose(
     taxonomy: Taxonomy | None = None,
     use_evidence: bool = True,
     context_tokens: int = 6000,
-    seed: int = 0,
     progress: Callable[[Episode, Failure | None], None] | None = None,
     concurrency: int = 1,
     label: Callable[[Episode], Awaitable[Labelled]] | None = None,
@@ -192,7 +190,6 @@ async def diagnose(
                 taxonomy=taxonomy,
                 use_evidence=use_evidence,
                 context_tokens=context_tokens,
-                seed=seed,
                 executed=executed,
             )
         labelling = label
