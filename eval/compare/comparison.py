@@ -21,7 +21,6 @@ from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
 from fama.agents.runs.run_config import COMPARISON, FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
-from fama.envs.base import Benchmark
 from fama.envs.mixed import MixedDomains
 from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Failure
@@ -44,7 +43,6 @@ async def run_comparison(
     out: Path,
     *,
     command: str = "",
-    benchmark: Benchmark | None = None,
     model: ChatModel | None = None,
     progress: bool | None = None,
 ) -> Comparison:
@@ -64,7 +62,7 @@ async def run_comparison(
         check_replayable(settings)
     check_questions(settings)
     before = check_kept(settings, out)
-    world = MixedDomains(benchmark or load_benchmark(settings))
+    world = MixedDomains(load_benchmark(settings))
     if settings.replay:
         executed = await _replayed(settings, out, world, model, before)
     else:

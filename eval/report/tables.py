@@ -287,7 +287,7 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult], cost: CostColumn = "tokens") -> list[tuple[str, Interval, Interval]]:
+def arm_intervals(arms: Sequence[ArmResult], cost: CostColumn) -> list[tuple[str, Interval, Interval]]:
     """Return (arm, tokens of a kind, success) of the arms that have both."""
     found = []
     for arm in arms:

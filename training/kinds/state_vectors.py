@@ -133,10 +133,8 @@ def _domains(raw: RawVectors, states: Sequence[Features]) -> FittedArrays:
     }
 
 
-def _mean_loss(losses: Floats, weights: Floats | None) -> float:
+def _mean_loss(losses: Floats, weights: Floats) -> float:
     """Return the mean over known entries, rows weighted."""
-    if weights is None:
-        return float(np.nanmean(losses))
     share = np.broadcast_to(weights.reshape(-1, *[1] * (losses.ndim - 1)), losses.shape)
     known = ~np.isnan(losses)
     return float((losses[known] * share[known]).sum() / share[known].sum())
@@ -149,8 +147,9 @@ def tune(
     tasks: Sequence[str],
     folds: int,
     seed: int,
+    *,
+    weights: Floats,
     loss: Loss = log_loss,
-    weights: Floats | None = None,
 ) -> tuple[S, dict[str, float]]:
     """Return the option with the smallest loss over folds of tasks, and the loss of each; of equals the first one.
 
@@ -161,8 +160,8 @@ def tune(
         tasks: the task of every row; a task is never on both sides.
         folds: their number.
         seed: of the folds.
+        weights: of the rows, shape (n,).
         loss: of predictions and targets, entry by entry.
-        weights: of the rows, shape (n,); None weighs all alike.
     """
     count = max(2, min(folds, len(set(tasks))))
     fold_of = {task: derive_seed(seed, "fold", task) for task in set(tasks)}
