@@ -7,7 +7,7 @@ import jinja2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fama.config import parse_yaml
+from fama.config import first_fault, parse_yaml
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
@@ -86,10 +86,8 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
     try:
         settings = YamlHelper.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "file"
         keys = ", ".join(YamlHelper.model_fields)
-        raise BadInput(f"{path}: {place}: {first['msg']}; the keys are {keys}") from error
+        raise BadInput(f"{path}: {first_fault(error, 'file')}; the keys are {keys}") from error
     if not settings.reviewed:
         raise BadInput(f"{path}: is a draft; read and fix its prompt, then set reviewed: true")
     if form != "llm":
