@@ -12,6 +12,7 @@ from pydantic import Field
 
 from eval.readings.members import SET, Half, read_set
 from eval.readings.reader_answers import ReadingAnswer, read_answers
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Blame, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -52,13 +53,9 @@ def read_readings(name: str, folder: Path = FOLDER) -> dict[str, Reading]:
     """
     path = folder / f"{name}.jsonl"
     found: dict[str, Reading] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            reading = Reading.model_validate(json.loads(line))
-        except ValueError as error:
-            raise BadInput(f"{path}:{number}: no reading ({error}); publish the answers again") from None
+    for reading in RecordStore(path, Reading).read():
         if reading.id in found:
-            raise BadInput(f"{path}:{number}: {reading.id} is read twice; delete one line")
+            raise BadInput(f"{path}: {reading.id} is read twice; delete one line")
         found[reading.id] = reading
     return found
 

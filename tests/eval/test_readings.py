@@ -383,7 +383,7 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     assert len(unknown) == 1 and "never measured" in unknown[0]
     assert lines_about(found.row.name, "another taxonomy", 2000, tmp_path)[0].startswith(found.row.name)
     (tmp_path / AGREEMENT).write_text('{"half": "test"}\n', encoding="utf-8")
-    with pytest.raises(BadInput, match=r"agreement.jsonl:1: no measurement \(field 'row' is missing\)"):
+    with pytest.raises(BadInput, match="agreement.jsonl:1: field 'row' is missing; fix or delete that line"):
         read_measured(tmp_path)
 
 
