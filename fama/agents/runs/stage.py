@@ -121,15 +121,11 @@ def build_selector(context: SelectorContext, wanted: SelectorSettings) -> AnySel
     Raises:
         BadInput: the selector is unknown, or does not take its options.
     """
+    own = context if wanted.cadence is None else replace(context, cadence=wanted.cadence)
     try:
-        return SELECTORS.load(wanted.name)(for_arm(context, wanted), **wanted.options)
+        return SELECTORS.load(wanted.name)(own, **wanted.options)
     except TypeError as error:
         raise BadInput(f"selector {wanted.arm!r}: options: {error}; fix its options") from error
-
-
-def for_arm(context: SelectorContext, wanted: SelectorSettings) -> SelectorContext:
-    """Return what an arm's selector is built from: with the arm's own cadence, where it has one."""
-    return context if wanted.cadence is None else replace(context, cadence=wanted.cadence)
 
 
 @asynccontextmanager
