@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.annotation.agreement import STEPS, cohen_kappa
 from eval.metrics.formats import count, percent
-from eval.readings.readings import Reading
+from eval.readings.reader_answers import Reading
 from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import by_rule
 from fama.diagnosis.taxonomy import Taxonomy

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from eval.readings.annotator_agreement import AgreementRow, Named, measure_agreement
-from eval.readings.readings import Reading
+from eval.readings.reader_answers import Reading
 from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import credit, weight
 from fama.diagnosis.taxonomy import Taxonomy

@@ -8,12 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field
-
 from eval.readings.members import SET, Half, read_set
-from eval.readings.reader_answers import ReadingAnswer, read_answers
+from eval.readings.reader_answers import Reading, ReadingAnswer, read_answers
 from fama.episodes.jsonl import RecordStore
-from fama.episodes.records import Blame, Record
 from fama.errors import BadInput
 from fama.files import write_atomically
 
@@ -27,22 +24,6 @@ READERS, AGAIN_READERS = ("reader-a", "reader-b", "third"), ("again-a", "again-b
 FILES = (*READERS, *AGAIN_READERS, "more")
 #: Of two readings that name one category and party, steps so far apart are still the same.
 SAME_STEP = 1
-
-
-class Reading(Record):
-    """The answer of a reader, without words of the dialogue. ``category`` is None where the agent is not to blame."""
-
-    id: str
-    category: str | None
-    second: str | None = None
-    blame: Blame
-    step: int = Field(ge=0)
-    confidence: Literal["high", "medium", "low"]
-
-    @property
-    def label(self) -> str:
-        """Return the category, or the party where the agent is not to blame."""
-        return self.category or self.blame
 
 
 def read_readings(name: str, folder: Path = FOLDER) -> dict[str, Reading]:

@@ -20,8 +20,8 @@ from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record_scores
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
-from eval.readings.reader_answers import ReadingAnswer, faults, read_answers
-from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, Reading, agree, final, read_readings
+from eval.readings.reader_answers import Reading, ReadingAnswer, faults, read_answers
+from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
 from fama.episodes.store import EpisodeStore, read_failures
