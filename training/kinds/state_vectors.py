@@ -16,7 +16,7 @@ from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import EncoderShape, VectorShape
 from training.data.absent import filled
 from training.data.examples import Example
-from training.kinds.base import FitTask, FittedArrays, Trained
+from training.kinds.base import FitTask, FittedArrays, RouterTrainer, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
 from training.prediction_metrics import log_loss
 from training.settings import TrainSettings
@@ -53,13 +53,16 @@ class FittedVectors:
         return vectors
 
 
-def embedding_shape(settings: TrainSettings) -> EncoderShape | None:
-    """Return the frozen encoder of the state vectors that the settings ask for; None where words are hashed."""
-    if settings.vectors.source != "embedding":
-        return None
-    from training.network.trained_encoder import encoder_shape
+class VectorTrainer(RouterTrainer):
+    """A kind that is fitted on state vectors."""
 
-    return encoder_shape(settings.encoder, adapted=False)
+    def frozen_encoder(self, settings: TrainSettings) -> EncoderShape | None:
+        """Return the encoder of the state vectors; None where words are hashed."""
+        if settings.vectors.source != "embedding":
+            return None
+        from training.network.trained_encoder import encoder_shape
+
+        return encoder_shape(settings.encoder, adapted=False)
 
 
 def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True) -> tuple[FittedVectors, Trained]:
