@@ -76,7 +76,7 @@ def timed(*command: str) -> ProcessCost:
     return ProcessCost(time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
-def rows_of(steps: Mapping[str, ProcessCost]) -> list[dict[str, Any]]:
+def process_rows(steps: Mapping[str, ProcessCost]) -> list[dict[str, Any]]:
     """Return the rows of a measurement of processes, by what each does."""
     return [
         {"what": what, "seconds": round(step.seconds, 2), "peak MB": round(step.peak / 1e6)}
