@@ -94,10 +94,10 @@ def read_yaml_as(path: Path, model: type[M], what: str, fix: str, example: str |
         raise BadInput(f"{path}: {first_fault(error)}; {fix}") from None
 
 
-def first_fault(error: ValidationError, top: str = "(top)") -> str:
-    """Return the first fault of a record as ``field: what is wrong``; ``top`` stands for the whole record."""
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault of a record as ``field: what is wrong``."""
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or top}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{'.'.join(map(str, first['loc'])) or '(top)'}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def parse_yaml(text: str) -> Any:

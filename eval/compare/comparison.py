@@ -100,8 +100,7 @@ def read_comparison(folder: Path) -> Comparison:
     except RepeatedKey as error:
         raise BadInput(f"{path}: {error}; run `fama compare` again with the same --out") from None
     except ValidationError as error:
-        fault = first_fault(error, "file")
-        raise BadInput(f"{path}: {fault}; run `fama compare` again with the same --out") from None
+        raise BadInput(f"{path}: {first_fault(error)}; run `fama compare` again with the same --out") from None
     if comparison.schema_version != COMPARISON_VERSION:
         raise BadInput(
             f"{path}: schema_version: is {comparison.schema_version}, this release reads {COMPARISON_VERSION}; run "
