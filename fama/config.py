@@ -82,6 +82,24 @@ def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = F
     return value
 
 
+def read_yaml_as(path: Path, model: type[M], what: str, fix: str, example: str | None = None) -> M:
+    """Read a YAML file as a record; ``fix`` says what to do about a value that does not fit.
+
+    Raises:
+        BadInput: missing, not YAML, no mapping, or a field is wrong.
+    """
+    try:
+        return model.model_validate(read_yaml(path, what, example))
+    except ValidationError as error:
+        raise BadInput(f"{path}: {first_fault(error)}; {fix}") from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault of a record as ``field: what is wrong``."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or '(top)'}: {first['msg'].removeprefix('Value error, ')}"
+
+
 def parse_yaml(text: str) -> Any:
     """Return the value of a YAML text; every failure of the parser becomes one kind of error.
 

@@ -71,16 +71,16 @@ def ratio_interval(numerator: Array, denominator: Array, weights: Array, level: 
     return _ratio(numerator, denominator, weights, int(np.count_nonzero(denominator)), level)
 
 
-def price_interval(cost: Array, bought: Array, weights: Array, level: float = 0.95) -> Interval:
+def price_interval(cost: Array, bought: Array, weights: Array) -> Interval:
     """Return Σ cost / Σ bought over tasks, the cost of one success, with its interval over resampled tasks.
 
     Both have shape [tasks]. Every task with a cost counts in ``n``. ``high`` is None where the upper percentile is
     among the resamples that buy nothing for their cost.
     """
-    return _ratio(cost, bought, weights, int(np.count_nonzero(cost + bought)), level)
+    return _ratio(cost, bought, weights, int(np.count_nonzero(cost + bought)))
 
 
-def _ratio(over: Array, under: Array, weights: Array, n: int, level: float) -> Interval:
+def _ratio(over: Array, under: Array, weights: Array, n: int, level: float = 0.95) -> Interval:
     """Return Σ over / Σ under with its interval.
 
     A resample is infinite where ``under`` alone is 0: left out, few of them would look more certain than they are. One
@@ -99,12 +99,6 @@ def _ratio(over: Array, under: Array, weights: Array, n: int, level: float) -> I
     bounds = percentile_interval(value, np.append(finite, infinite), n, level)
     low, high = (None if end is None or end > largest else end for end in (bounds.low, bounds.high))
     return Interval(value, low, high, n)
-
-
-def mean_interval(values: Array, weights: Array, level: float = 0.95) -> Interval:
-    """Return the mean over tasks with its interval; shape [tasks], NaN where a task has no value."""
-    known = ~np.isnan(values)
-    return ratio_interval(np.where(known, values, 0.0), known.astype(np.float64), weights, level)
 
 
 def wilson_interval(value: float, size: float, n: int, level: float = 0.95) -> Interval:

@@ -51,10 +51,15 @@ def is_admissible(names: Iterable[str], pool: Sequence[str]) -> bool:
 
 def one_form_each(names: Iterable[str]) -> Subset:
     """Return the names in their order without those that an earlier one excludes; of a pool, its largest subset."""
-    kept: dict[str, str] = {}
+    return tuple(forms[0] for forms in by_helper(names))
+
+
+def by_helper(names: Iterable[str]) -> list[list[str]]:
+    """Return the names helper by helper, in their order."""
+    groups: dict[str, list[str]] = {}
     for name in names:
-        kept.setdefault(base_of(name), name)
-    return tuple(kept.values())
+        groups.setdefault(base_of(name), []).append(name)
+    return list(groups.values())
 
 
 def refuse_excluded(names: Iterable[str], where: str) -> None:
@@ -71,10 +76,7 @@ def refuse_excluded(names: Iterable[str], where: str) -> None:
 @lru_cache(maxsize=256)
 def exclusive_groups(pool: Subset) -> tuple[tuple[int, ...], ...]:
     """Return the places in the pool of members that exclude each other, one group per helper with several."""
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(pool):
-        places.setdefault(base_of(name), []).append(place)
-    return tuple(tuple(group) for group in places.values() if len(group) > 1)
+    return tuple(tuple(map(pool.index, forms)) for forms in by_helper(pool) if len(forms) > 1)
 
 
 def subsets_of_size(pool: Sequence[str], size: int) -> list[Subset]:

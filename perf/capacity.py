@@ -12,7 +12,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from fama.episodes.records import CHARGED, role_group
 from fama.episodes.store import read_episodes
@@ -36,13 +35,13 @@ class EpisodeMeans:
     packed: float
 
 
-def measure_episodes(path: Path = EPISODES) -> dict[str, EpisodeMeans]:
+def measure_episodes() -> dict[str, EpisodeMeans]:
     """Return the means by arm of the committed episodes; the packed size is the file's, split by plain size."""
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 6)
-    with gzip.open(path) as file:
+    with gzip.open(EPISODES) as file:
         sizes = [len(line) for line in file]
-    packed = path.stat().st_size / sum(sizes)
-    for episode, size in zip(read_episodes(path), sizes, strict=True):
+    packed = EPISODES.stat().st_size / sum(sizes)
+    for episode, size in zip(read_episodes(EPISODES), sizes, strict=True):
         rows = [row for row in episode.ledger if role_group(row.role) in CHARGED]
         added = (
             *(1, len(episode.decisions), sum(row.input_tokens or 0 for row in rows)),

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from perf.record import conclude, parser, save, timed
+from perf.record import conclude, parser, process_rows, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 1_000_000_000
 
@@ -63,10 +63,7 @@ def main() -> int:
             "fama import tau-bench": timed("-m", "fama", "import", "tau-bench", str(log), "--out", str(out)),
             "fama score": timed("-m", "fama", "score", str(out), "--bootstrap", "2000"),
         }
-    rows = [
-        {"what": what, "seconds": round(step.seconds, 2), "peak MB": round(step.peak / 1e6)}
-        for what, step in steps.items()
-    ]
+    rows = process_rows(steps)
     note = f"{episodes:,} synthetic episodes, {size / 1e6:.0f} MB of JSON"
     save("import_speed", rows, ("pydantic", "ijson"), wanted.out, note)
     share = episodes / 10_000

@@ -76,6 +76,14 @@ def timed(*command: str) -> ProcessCost:
     return ProcessCost(time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
+def process_rows(steps: Mapping[str, ProcessCost]) -> list[dict[str, Any]]:
+    """Return the rows of a measurement of processes, by what each does."""
+    return [
+        {"what": what, "seconds": round(step.seconds, 2), "peak MB": round(step.peak / 1e6)}
+        for what, step in steps.items()
+    ]
+
+
 def environment() -> dict[str, str]:
     """Return this process' environment, with this checkout before what is installed."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -24,7 +24,7 @@ from fama.episodes.records import Message
 from fama.episodes.state import VisibleState, state_to_json
 from fama.selection.decision_rule import all_masks
 from fama.subsets import POOL, flagged, join_subset
-from perf.record import conclude, parser, save, timed
+from perf.record import conclude, parser, process_rows, save, timed
 
 LIMIT_SECONDS, LIMIT_BYTES = 60.0, 2_000_000_000
 TRIALS, SUBSETS, DOMAIN, BACKBONE = 4, 50, "shop", "synthetic"
@@ -144,10 +144,7 @@ def main() -> int:
             "fama compare": timed("-m", "fama", "compare", "--config", str(config), "--out", str(out)),
             "fama report": timed("-m", "fama", "report", str(out)),
         }
-    found = [
-        {"what": what, "seconds": round(step.seconds, 2), "peak MB": round(step.peak / 1e6)}
-        for what, step in steps.items()
-    ]
+    found = process_rows(steps)
     note = f"{tasks * TRIALS * SUBSETS:,} synthetic rows of {tasks} tasks, 12 arms, 2,000 draws"
     save("replay_speed", found, ("numpy", "pyarrow"), wanted.out, note)
     together = sum(step.seconds for step in steps.values())

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import httpx
 import pytest
 
 from fama.errors import EXTRAS, BadInput, missing_extra, optional_libraries
+from tests.support.browsing import free_port
 from tests.support.order_requests import LOOKED_UP, TOOLS
 from tests.support.serving import ScriptedUpstream, plain
 
@@ -39,9 +39,7 @@ def use(python: str, cwd: Path, commands: list[list[str]], blocked: tuple[str, .
     The endpoint is sent one request, which has to reach the upstream.
     """
     up = ScriptedUpstream()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with plain(up.app) as address:
         serve = ["serve", "--router", str(LINEAR), "--upstream", f"{address}/v1", "--port", str(port), PATTERNS]
         wanted: dict[str, Any] = {"blocked": blocked, "commands": commands, "checkpoint": str(LINEAR), "serve": serve}

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from fama.config import first_fault
 from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
 from fama.mining.settings import MineSettings
@@ -334,9 +335,7 @@ class TrainSettings(Settings):
             try:
                 trainer.options.model_validate(self.options)
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(("options", *(str(part) for part in first["loc"])))
-                raise ValueError(f"{place}: {first['msg']}") from None
+                raise ValueError(f"options.{first_fault(error)}") from None
         elif self.options:
             raise ValueError(f"a {kind} router has no options: leave {sorted(self.options)[0]!r} out")
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from fama.config import first_fault
 from fama.settings import Settings
 from training.settings import TrainSettings
 
@@ -87,9 +88,7 @@ class AblateSettings(Settings):
             try:
                 trained = self.of(variant)
             except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"]) or "(top)"
-                raise ValueError(f"variant {variant.name}: {place}: {first['msg']}") from None
+                raise ValueError(f"variant {variant.name}: {first_fault(error)}") from None
             if trained.data.repairs or trained.rounds > 1:
                 raise ValueError(
                     f"variant {variant.name}: routers for every turn (data.repairs, rounds) are compared by running "

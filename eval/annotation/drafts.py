@@ -59,7 +59,7 @@ def plain_draft(group: FailureGroup) -> HelperDraft:
     )
 
 
-async def written_draft(group: FailureGroup, model: ChatModel, seed: int = 0) -> HelperDraft:
+async def written_draft(group: FailureGroup, model: ChatModel) -> HelperDraft:
     """Return a draft by a chat model from the group's examples.
 
     Raises:
@@ -67,9 +67,7 @@ async def written_draft(group: FailureGroup, model: ChatModel, seed: int = 0) ->
         ModelError: the endpoint failed after all retries.
     """
     prompt = render("diagnosis/draft_helper.v1", examples=group.examples, words=group.words)
-    answer, ledger = await ask_json(
-        model, ({"role": "user", "content": prompt},), "judge", DraftForm, seed, max_tokens=220
-    )
+    answer, ledger = await ask_json(model, ({"role": "user", "content": prompt},), "judge", DraftForm, max_tokens=220)
     if answer is None:
         raise BadInput(f"{model.name}: no usable answer; leave --writer out for a draft without a model")
     name = re.sub(r"\W", "", answer.name)

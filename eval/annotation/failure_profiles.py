@@ -10,7 +10,7 @@ from eval.metrics.formats import p_statement
 from eval.stats.paired import holm
 from fama.diagnosis.orchestrator import rests_on
 from fama.episodes.records import Failure, Record
-from fama.intervals import Array, clustered_share
+from fama.intervals import Array, Interval, clustered_share
 from fama.randomness import derive_seed
 
 LEVEL = 0.05
@@ -28,6 +28,11 @@ class CategoryShare(Record):
     value: float
     low: float | None
     high: float | None
+
+    @property
+    def interval(self) -> Interval:
+        """Return the share with its interval."""
+        return Interval(self.value, self.low, self.high)
 
 
 class Profile(Record):

@@ -54,7 +54,6 @@ def against(
     codes: Sequence[str],
     what: What = "primary",
     draws: int = 2000,
-    seed: int = 0,
 ) -> Against:
     """Score the labels of ``names[0]`` against those of ``names[1]``, category by category.
 
@@ -67,7 +66,7 @@ def against(
     units = sorted(set(labels) & set(reference))
     if not units:
         raise BadInput(f"{names[0]} and {names[1]} label no failure in common; were they given the same episodes?")
-    resample = Resample([str(reference[unit].key) for unit in units], draws, seed, "reference")
+    resample = Resample([str(reference[unit].key) for unit in units], draws, 0, "reference")
 
     def marks(source: Mapping[str, Failure]) -> Array:
         return np.array([[float(code in getattr(source[unit], what)) for code in codes] for unit in units])

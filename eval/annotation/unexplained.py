@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from fama.config import first_fault
 from fama.dialogue.calls import calls_of
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Episode, Failure, Record
@@ -143,8 +143,7 @@ def read_candidates(path: Path) -> FailureGroups:
             f"{path}: {error.strerror}; give the file that `fama helpers candidates` wrote as --candidates FILE"
         ) from None
     except ValidationError as error:
-        first: Any = error.errors(include_url=False)[0]
-        raise BadInput(f"{path}: {'.'.join(map(str, first['loc'])) or 'top'}: {first['msg']}; write it again") from None
+        raise BadInput(f"{path}: {first_fault(error)}; write it again") from None
 
 
 def _example(episode: Episode, failure: Failure) -> FailureExample:

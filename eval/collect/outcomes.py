@@ -8,12 +8,10 @@ from eval.collect.designs import as_executed, design, draw_subsets, draws_of
 from fama.agents.runs.run_config import FREE, settings_from
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
 from fama.config import dump_settings
-from fama.envs.base import Benchmark
 from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, write_outcomes
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
-from fama.models.base import ChatModel
 from fama.provenance import git_commit
 from fama.randomness import generator
 from fama.settings import OutcomesSettings, SelectorSettings
@@ -64,8 +62,6 @@ async def run_outcomes(
     out: Path,
     *,
     command: str,
-    benchmark: Benchmark | None = None,
-    model: ChatModel | None = None,
     progress: bool | None = None,
 ) -> WrittenTable:
     """Run the plan into ``out`` and write the table; whatever stops the run, the finished part is written.
@@ -74,7 +70,7 @@ async def run_outcomes(
         BadInput: the settings name something unknown, or ``out`` was written with other settings.
         FamaError: the model cannot be reached.
     """
-    world = benchmark or load_benchmark(settings)
+    world = load_benchmark(settings)
     pool = tuple(build_pool(settings.helpers))
     plan = plan_outcomes(settings, select_tasks(settings, world), pool)
     candidates = design(pool, settings.subsets, settings.per_task)
@@ -95,7 +91,7 @@ async def run_outcomes(
         return rows
 
     try:
-        done = await run_planned(settings, plan, out, benchmark=world, model=model, progress=progress, may_change=FREE)
+        done = await run_planned(settings, plan, out, benchmark=world, progress=progress, may_change=FREE)
     except BadInput:
         raise  # the folder is another run's, or in use: its table stays as it is
     except BaseException:

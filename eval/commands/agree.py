@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from eval.annotation.agreement import Agreement
     from eval.annotation.reference_scores import Against
     from fama.episodes.records import Failure
-    from fama.intervals import Interval
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +75,7 @@ def _annotators(path: Path) -> set[str]:
 
 
 def _show_against(one: "Against", what: str) -> None:
+    from eval.metrics.formats import coefficient
     from fama.commands.terminal import console, names, numbers, print_table
 
     screen = console()
@@ -84,16 +84,16 @@ def _show_against(one: "Against", what: str) -> None:
     rows = []
     for row in one.categories:
         cells = (row.precision, row.recall, row.f1, row.majority, row.random)
-        rows.append((row.category, str(row.positives), str(row.told), *(_interval(cell, 1, 2) for cell in cells)))
+        rows.append((row.category, str(row.positives), str(row.told), *map(coefficient, cells)))
     macro = (one.macro, one.macro_majority, one.macro_random)
-    rows.append(("mean F1", "", "", "", "", *(_interval(cell, 1, 2) for cell in macro)))
+    rows.append(("mean F1", "", "", "", "", *map(coefficient, macro)))
     screen.print("")
     print_table(screen, [*names("category"), *numbers(*measures)], rows, title)
 
 
 def _show(found: "Agreement") -> None:
     from eval.annotation.agreement import TENTATIVE
-    from eval.metrics.formats import DASH
+    from eval.metrics.formats import DASH, coefficient, percent
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     screen = console()
@@ -103,18 +103,18 @@ def _show(found: "Agreement") -> None:
         (
             variable.name,
             f"{variable.units}",
-            _interval(variable.observed, 100, 0),
-            _interval(variable.cohen or variable.fleiss, 1, 2),
-            _interval(variable.alpha, 1, 2),
+            percent(variable.observed, 0),
+            coefficient(variable.cohen or variable.fleiss),
+            coefficient(variable.alpha),
             *(f"{variable.shares[rater]:.0%}" if rater in variable.shares else DASH for rater in found.raters),
         )
         for variable in found.variables
     ]
     print_table(screen, [*names("label"), *numbers(*titles)], rows)
     for pair in found.pairs:
-        steps = ", ".join(f"±{near} {_interval(share, 100, 0)} %" for near, share in pair.steps.items())
+        steps = ", ".join(f"±{near} {percent(share, 0)} %" for near, share in pair.steps.items())
         screen.print(f"\n{pair.raters[0]} against {pair.raters[1]}, {pair.units} failures", markup=False)
-        screen.print(f"  primary category: κ {_interval(pair.cohen, 1, 2)}", markup=False)
+        screen.print(f"  primary category: κ {coefficient(pair.cohen)}", markup=False)
         screen.print(f"  same step ({pair.step_units} failures with one): {steps}", markup=False)
         for row, columns in pair.confusion.items():
             told = ", ".join(f"{column} {count}" for column, count in columns.items())
@@ -135,14 +135,3 @@ def _show(found: "Agreement") -> None:
         f"{found.units} failures of {found.tasks} tasks, {found.alone} more with one annotator only; intervals: 95 %, "
         "over tasks",
     )
-
-
-def _interval(interval: "Interval | None", factor: int, digits: int) -> str:
-    from eval.metrics.formats import DASH
-
-    if interval is None or interval.value is None:
-        return DASH
-    text = f"{interval.value * factor:.{digits}f}"
-    if interval.low is None or interval.high is None:
-        return text
-    return f"{text} [{interval.low * factor:.{digits}f}, {interval.high * factor:.{digits}f}]".replace("-", "−")

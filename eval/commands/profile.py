@@ -11,7 +11,7 @@ from fama.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from eval.annotation.failure_profiles import CategoryShare, Profile
+    from eval.annotation.failure_profiles import Profile
     from fama.episodes.records import Failure
 
 
@@ -79,17 +79,14 @@ def _check_taxonomy(path: str, labels: "Iterable[Failure]", version: str) -> Non
 
 
 def _show(profiles: "list[Profile]") -> None:
+    from eval.metrics.formats import percent
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     shares = (f"{share.category} %" for share in profiles[0].shares)
-    rows = [(one.name, str(one.failures), str(one.tasks), *map(_cell, one.shares)) for one in profiles]
+    rows = [
+        (one.name, str(one.failures), str(one.tasks), *(percent(share.interval, 0) for share in one.shares))
+        for one in profiles
+    ]
     screen = console()
     print_table(screen, [*names("labels"), *numbers("failures", "tasks", *shares)], rows)
     print_note(screen, "share of failures by primary category; 95 % intervals over tasks")
-
-
-def _cell(share: "CategoryShare") -> str:
-    value = f"{100 * share.value:.0f}"
-    if share.low is None or share.high is None:
-        return value
-    return f"{value} [{100 * share.low:.0f}, {100 * share.high:.0f}]"

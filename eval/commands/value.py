@@ -14,7 +14,6 @@ from fama.errors import BadInput
 
 if TYPE_CHECKING:
     from eval.off_policy import OffPolicy
-    from fama.intervals import Interval
     from fama.settings import CompareSettings
 
 VALUE = "value.json"
@@ -87,6 +86,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
 
 
 def _show(found: "list[OffPolicy]", beware: list[str]) -> None:
+    from eval.metrics.formats import percent
     from fama.commands.terminal import console, names, numbers, print_note, print_table
 
     measures = numbers("matched tasks", "errors", "IPS %", "self-normalised %", "direct %", "doubly robust %")
@@ -95,7 +95,7 @@ def _show(found: "list[OffPolicy]", beware: list[str]) -> None:
             one.arm,
             f"{one.matched} of {one.tasks}",
             str(one.errors),
-            *map(_cell, (one.ips, one.snips, one.direct, one.doubly_robust)),
+            *map(percent, (one.ips, one.snips, one.direct, one.doubly_robust)),
         )
         for one in found
     ]
@@ -109,14 +109,3 @@ def _show(found: "list[OffPolicy]", beware: list[str]) -> None:
             print_note(screen, f"{one.arm}: {one.warning}")
     for line in beware:
         print_note(screen, line)
-
-
-def _cell(value: "Interval") -> str:
-    from eval.metrics.formats import DASH
-
-    if value.value is None:
-        return DASH
-    text = f"{100 * value.value:.1f}"
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{100 * value.low:.1f}, {100 * value.high:.1f}]"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fama.agents.agent_request import requester
 from fama.agents.runs.runner import Planned
-from fama.agents.runs.stage import for_arm
+from fama.agents.runs.stage import build_selector
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Failure
 from fama.episodes.store import EpisodeStore, read_failures
@@ -95,10 +95,7 @@ def build_arms(
     )
     built: dict[str, AnySelector] = {}
     for wanted in settings.arms:
-        try:
-            selector = SELECTORS.load(wanted.name)(for_arm(context, wanted), **wanted.options)
-        except TypeError as error:
-            raise BadInput(f"arms.{wanted.arm}.options: {error}; fix its options") from error
+        selector = build_selector(context, wanted)
         if not traits_of(wanted).blind and selector.track != settings.track:
             raise BadInput(
                 f"arms: {wanted.arm!r} is {selector.track}, but the comparison is {settings.track}; "

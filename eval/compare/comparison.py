@@ -21,7 +21,7 @@ from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
 from fama.agents.runs.run_config import COMPARISON, FREE, config_hash, provenance, run_prompts, write_config
 from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
-from fama.envs.base import Benchmark
+from fama.config import first_fault
 from fama.envs.mixed import MixedDomains
 from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Failure
@@ -44,7 +44,6 @@ async def run_comparison(
     out: Path,
     *,
     command: str = "",
-    benchmark: Benchmark | None = None,
     model: ChatModel | None = None,
     progress: bool | None = None,
 ) -> Comparison:
@@ -55,7 +54,7 @@ async def run_comparison(
         FamaError: the model cannot be reached.
     """
     before = check_comparable(settings, out)
-    world = MixedDomains(benchmark or load_benchmark(settings))
+    world = MixedDomains(load_benchmark(settings))
     if settings.replay:
         executed = await _replayed(settings, out, world, model, before)
     else:
@@ -112,9 +111,7 @@ def read_comparison(folder: Path) -> Comparison:
     except RepeatedKey as error:
         raise BadInput(f"{path}: {error}; run `fama compare` again with the same --out") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "file"
-        raise BadInput(f"{path}: {place}: {first['msg']}; run `fama compare` again with the same --out") from None
+        raise BadInput(f"{path}: {first_fault(error)}; run `fama compare` again with the same --out") from None
     if comparison.schema_version != COMPARISON_VERSION:
         raise BadInput(
             f"{path}: schema_version: is {comparison.schema_version}, this release reads {COMPARISON_VERSION}; run "

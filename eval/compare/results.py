@@ -52,36 +52,9 @@ def compare_arms(
     truth = task_grids(executed.cells)
     chosen_learned = learned_arm(settings.arms)
     plain = plain_arm(settings.arms)
+    arms = _arm_results(settings, executed, truth, plain, chosen_learned, resampling)
     by_task = {arm: _by_task(scores) for arm, scores in executed.scores.items()}
-    to_plain = paired_differences(executed.scores, plain, executed.tasks, resampling)
-    to_learned = paired_differences(executed.scores, chosen_learned, executed.tasks, resampling)
-    paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
     wrong = known_wrong(settings.benchmark, settings.domain)
-    corrected = _corrected(executed, plain, wrong, resampling)
-    arms = []
-    for wanted in settings.arms:
-        name, scores = wanted.arm, executed.scores[wanted.arm]
-        choices = [(task, None if subset is None else members_of(subset)) for task, subset in executed.choices[name]]
-        arms.append(
-            ArmResult(
-                arm=name,
-                selector=wanted.name,
-                options=wanted.options,
-                measures=measure_arm(scores, executed.tasks, resampling),
-                versus_none=to_plain.get(name),
-                corrected=corrected.get(name),
-                versus_learned=to_learned.get(name),
-                selection=None if name in executed.changing else selection_quality(choices, truth, executed.pool),
-                health=executed.health.get(name),
-                helpers_per_episode=sum(len(c or ()) for _, c in choices) / len(choices) if choices else None,
-                subsets=dict(Counter(_label(subset) for _, subset in executed.choices[name]).most_common()),
-                missing=executed.missing.get(name, 0),
-                second_attempts=_second_attempts(scores),
-                out_of_time=_out_of_time(scores),
-                one_off=executed.one_off.get(name, ()),
-                payback=paid.get(name, ()),
-            )
-        )
     per_task = tuple(_task_row(task, by_task, truth) for task in executed.tasks)
     same_tasks = len(set(tasks_by_arm(per_task).values())) <= 1
     return Comparison(
@@ -124,6 +97,45 @@ def compare_arms(
         package_version=fama.__version__,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _arm_results(
+    settings: CompareSettings,
+    executed: Executed,
+    truth: Mapping[str, TaskGrid],
+    plain: str | None,
+    learned: str | None,
+    resampling: Resampling,
+) -> list[ArmResult]:
+    to_plain = paired_differences(executed.scores, plain, executed.tasks, resampling)
+    to_learned = paired_differences(executed.scores, learned, executed.tasks, resampling)
+    paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
+    corrected = _corrected(executed, plain, known_wrong(settings.benchmark, settings.domain), resampling)
+    arms = []
+    for wanted in settings.arms:
+        name, scores = wanted.arm, executed.scores[wanted.arm]
+        choices = [(task, None if subset is None else members_of(subset)) for task, subset in executed.choices[name]]
+        arms.append(
+            ArmResult(
+                arm=name,
+                selector=wanted.name,
+                options=wanted.options,
+                measures=measure_arm(scores, executed.tasks, resampling),
+                versus_none=to_plain.get(name),
+                corrected=corrected.get(name),
+                versus_learned=to_learned.get(name),
+                selection=None if name in executed.changing else selection_quality(choices, truth, executed.pool),
+                health=executed.health.get(name),
+                helpers_per_episode=sum(len(c or ()) for _, c in choices) / len(choices) if choices else None,
+                subsets=dict(Counter(_label(subset) for _, subset in executed.choices[name]).most_common()),
+                missing=executed.missing.get(name, 0),
+                second_attempts=_second_attempts(scores),
+                out_of_time=_out_of_time(scores),
+                one_off=executed.one_off.get(name, ()),
+                payback=paid.get(name, ()),
+            )
+        )
+    return arms
 
 
 def paired_differences(

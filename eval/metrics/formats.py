@@ -20,6 +20,11 @@ def count(estimate: Interval, digits: int = 0) -> str:
     return _written(estimate, 1.0, f",.{digits}f")
 
 
+def coefficient(estimate: Interval | None) -> str:
+    """Return ``0.61 [0.48, 0.72]``: a number of its own, such as κ or F1."""
+    return DASH if estimate is None else _written(estimate, 1.0, ".2f")
+
+
 def p_value(p: float | None) -> str:
     """Return three digits, or ``<0.001``; ``<0.05`` where three digits would round up to a level that p is below."""
     if p is None:

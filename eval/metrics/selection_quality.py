@@ -102,13 +102,13 @@ def task_grid(cells: Sequence[ExecutedSubset]) -> TaskGrid | None:
     return TaskGrid(cells[0].key.task_id, minimal, success[best], success, tokens)
 
 
-def task_grids(cells: Sequence[ExecutedSubset], at_least: int = 2) -> dict[str, TaskGrid]:
-    """Return the grids of the tasks with at least ``at_least`` executed subsets: one subset leaves no choice."""
+def task_grids(cells: Sequence[ExecutedSubset]) -> dict[str, TaskGrid]:
+    """Return the grids of the tasks with at least two executed subsets: one subset leaves no choice."""
     by_task: dict[str, list[ExecutedSubset]] = {}
     for cell in cells:
         by_task.setdefault(cell.key.task_id, []).append(cell)
     built = {task: task_grid(group) for task, group in by_task.items()}
-    return {task: grid for task, grid in built.items() if grid and len(grid.success) >= at_least}
+    return {task: grid for task, grid in built.items() if grid and len(grid.success) >= 2}
 
 
 def selection_quality(

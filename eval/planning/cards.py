@@ -57,11 +57,11 @@ class Architecture(Record):
 
 
 @cache
-def read_backbones(path: Path = FILE) -> dict[str, Architecture]:
+def read_backbones() -> dict[str, Architecture]:
     """Return the architectures by name.
 
     Raises:
         BadInput: the file is damaged.
     """
-    tree = read_yaml(path, "YAML", "the shipped file")
+    tree = read_yaml(FILE, "YAML", "the shipped file")
     return {name: Architecture.model_validate(value) for name, value in tree.items()}

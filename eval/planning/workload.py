@@ -106,9 +106,9 @@ class Basis(NamedTuple):
 
 
 @cache
-def read_workloads(path: Path = WORKLOADS) -> Workloads:
+def read_workloads() -> Workloads:
     """Return the committed workloads."""
-    return Workloads.model_validate_json(path.read_text(encoding="utf-8"))
+    return Workloads.model_validate_json(WORKLOADS.read_text(encoding="utf-8"))
 
 
 def find_basis(settings: CompareSettings, workloads: Sequence[Workload]) -> Basis | None:

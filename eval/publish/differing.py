@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from eval.metrics.formats import percent
 from eval.metrics.measures import Resampling
 from eval.publish.findings import FailureCause, check_causes, findings
 from eval.publish.markdown import table
+from fama.config import read_yaml_as
 from fama.episodes.records import Episode, Record
 from fama.errors import BadInput
 from fama.intervals import ratio_interval
@@ -129,7 +129,7 @@ def partings_read(folder: Path, path: Path) -> str:
         BadInput: the file names an episode or a message at which the arms do not part, or a verdict that it does not
             define.
     """
-    read = PartingsRead.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    read = read_yaml_as(path, PartingsRead, "reading", "fix it there")
     found = {each.one.id: each for each in partings(folder, read.arm, read.than) if not each.same_notes}
     for key, note in read.episodes.items():
         if key not in found or (found[key].one.task_id, found[key].message) != (note.task, note.message):

@@ -7,7 +7,6 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
@@ -15,6 +14,7 @@ from eval.metrics.episode_scores import Score, score_of
 from eval.metrics.formats import DASH, p_value, percent
 from eval.metrics.measures import PairedDifference, Resampling, compare_pair
 from eval.publish.markdown import name, table
+from fama.config import read_yaml_as
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.orchestrator import weight
 from fama.diagnosis.taxonomy import load_taxonomy
@@ -231,7 +231,7 @@ def read_in_full(folder: Path, trials: Path, path: Path) -> str:
     Raises:
         BadInput: the file names a cause that it does not define, or not exactly these failures.
     """
-    read = FailureCauses.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    read = read_yaml_as(path, FailureCauses, "reading", "fix it there")
     once, again = findings(folder).of("learned"), findings(trials).of("learned")
     lost = [episode for episode in once if episode.outcome.status == "failure"]
     open_tasks = {episode.task_id for episode in lost}

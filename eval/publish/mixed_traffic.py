@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from eval.compare.schema import Comparison
 from eval.metrics.formats import count, p_value, percent
@@ -13,6 +12,7 @@ from eval.publish.findings import FailureCause, check_causes, findings
 from eval.publish.markdown import table
 from eval.stats.interaction import choice_gains
 from eval.stats.paired import paired_estimate
+from fama.config import read_yaml_as
 from fama.episodes.records import Decision, Episode, Record
 from fama.errors import BadInput
 from fama.intervals import Interval, clustered_mean
@@ -161,7 +161,7 @@ def failures_read(folder: Path, path: Path) -> str:
     Raises:
         BadInput: the file names an episode that is no such failure, or a cause that it does not define.
     """
-    read = SampleReading.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    read = read_yaml_as(path, SampleReading, "reading", "fix it there")
     failed = {e.id: e for e in findings(folder).of(read.arm) if e.outcome.status == "failure"}
     for key, note in read.episodes.items():
         if key not in failed or failed[key].task_id != note.task:

@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.annotation.agreement import STEPS, cohen_kappa
 from eval.metrics.formats import count, percent
-from eval.readings.readings import Reading
+from eval.readings.reader_answers import Reading
 from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import by_rule
 from fama.diagnosis.taxonomy import Taxonomy
@@ -74,7 +74,7 @@ def of_detectors(episode: Episode, taxonomy: Taxonomy, references: bool = True) 
 
 
 def measure_agreement(
-    name: str, readings: Mapping[str, Reading], named: Mapping[str, Named], tasks: Mapping[str, str], seed: int = 0
+    name: str, readings: Mapping[str, Reading], named: Mapping[str, Named], tasks: Mapping[str, str]
 ) -> AgreementRow:
     """Compare labels with readings of the same failures; ``tasks`` names each failure's task, the cluster."""
     both = [one for one in readings if one in named]
@@ -93,7 +93,7 @@ def measure_agreement(
         category=_share([hit and agent for hit, agent in zip(same, agents, strict=True)], groups, agents),
         party=_share([mine.blame == reading.blame for mine, reading in zip(own, truth, strict=True)], groups),
         label=_share([left == right for left, right in labels], groups),
-        kappa=_kappa(labels, groups, seed),
+        kappa=_kappa(labels, groups),
         steps={within: _share([step is not None and step <= within for step in steps], groups) for within in STEPS},
     )
 
@@ -108,14 +108,14 @@ def _share(hits: Sequence[bool], groups: Sequence[str], counted: Sequence[bool] 
     return clustered_share(right, all_)
 
 
-def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str], seed: int) -> Interval:
+def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str]) -> Interval:
     pairs = list(labels)
     names = sorted({name for pair in pairs for name in pair})
     tasks = sorted(set(groups))
     counts = np.zeros((len(tasks), len(names), len(names)))
     for (left, right), task in zip(pairs, groups, strict=True):
         counts[tasks.index(task), names.index(left), names.index(right)] += 1
-    weights = task_weights(len(tasks), DRAWS, seed, "readings")
+    weights = task_weights(len(tasks), DRAWS, 0, "readings")
     value = float(cohen_kappa(counts.sum(axis=0)))
     draws = cohen_kappa(np.tensordot(weights, counts, axes=1))
     if np.isnan(value):  # one label alone was used: chance explains all

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from eval.readings.annotator_agreement import AgreementRow, Named, measure_agreement
-from eval.readings.readings import Reading
+from eval.readings.reader_answers import Reading
 from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import credit, weight
 from fama.diagnosis.taxonomy import Taxonomy
@@ -54,25 +54,21 @@ def choices(
 
 
 def cross_validate(
-    given: Sequence[FindingChoice], readings: Mapping[str, Reading], tasks: Mapping[str, str], seed: int = 0
+    given: Sequence[FindingChoice], readings: Mapping[str, Reading], tasks: Mapping[str, str]
 ) -> list[AgreementRow]:
     """Return the agreement of the hand weights, and of weights fitted without the task they are tried on."""
     sources = sorted({source for choice in given for source in choice.sources})
     by_hand = np.array([SCALE * weight(source) for source in sources])
-    rows = [
-        measure_agreement("set by hand", readings, {c.id: _chosen(c, sources, by_hand) for c in given}, tasks, seed)
-    ]
+    rows = [measure_agreement("set by hand", readings, {c.id: _chosen(c, sources, by_hand) for c in given}, tasks)]
     names = sorted({tasks[choice.id] for choice in given})
-    generator(seed, "readings-folds").shuffle(names)
+    generator(0, "readings-folds").shuffle(names)
     fold = {task: place % FOLDS for place, task in enumerate(names)}
     for penalty in PENALTIES:
         named: dict[str, Named] = {}
         for part in range(FOLDS):
             fitted = fit_weights([c for c in given if fold[tasks[c.id]] != part], sources, by_hand, penalty)
             named |= {c.id: _chosen(c, sources, fitted) for c in given if fold[tasks[c.id]] == part}
-        rows.append(
-            measure_agreement(f"fitted, penalty {penalty:g}, {FOLDS} folds of tasks", readings, named, tasks, seed)
-        )
+        rows.append(measure_agreement(f"fitted, penalty {penalty:g}, {FOLDS} folds of tasks", readings, named, tasks))
     return rows
 
 

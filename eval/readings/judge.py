@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from eval.readings.annotator_agreement import measure_agreement, of_failure
 from eval.readings.measured import LabellerScores, judge_prompts
-from eval.readings.readings import Reading, ReadingsPart
+from eval.readings.reader_answers import Reading
+from eval.readings.readings import ReadingsPart
 from fama.diagnosis.diagnose import diagnose
 from fama.diagnosis.judge_model import connect_judge, stated_sampling
 from fama.diagnosis.taxonomy import load_taxonomy

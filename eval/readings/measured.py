@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from eval.metrics.formats import count, percent
 from eval.readings.annotator_agreement import AgreementRow, agreement_markdown
 from eval.readings.readings import FOLDER, ReadingsPart
 from fama.diagnosis import analysts, orchestrator
-from fama.episodes.record_faults import fault_of
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Record
 from fama.errors import BadInput
 from fama.files import write_atomically
@@ -49,14 +49,7 @@ def read_measured(folder: Path = FOLDER) -> list[LabellerScores]:
     Raises:
         BadInput: a line is no measurement.
     """
-    path = folder / AGREEMENT
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
-        try:
-            found.append(LabellerScores.model_validate_json(line))
-        except ValidationError as error:
-            raise BadInput(f"{path}:{number}: no measurement ({fault_of(error)}); delete the line") from None
-    return found
+    return list(RecordStore(folder / AGREEMENT, LabellerScores).read())
 
 
 def record_scores(measured: Iterable[LabellerScores], folder: Path = FOLDER) -> None:

@@ -17,10 +17,11 @@ from fama.errors import BadInput
 _PLAINER = str.maketrans("’‘“”‑–—", "''\"\"---")
 
 
-class ReadingAnswer(Record):
-    """One reading. ``step`` indexes the episode's messages; ``category`` is None where the agent is not to blame.
+class Reading(Record):
+    """The answer of a reader, without words of the dialogue.
 
-    ``second`` is another category that the failure also shows, ``should`` what ought to have been done at ``step``.
+    ``step`` indexes the messages; ``category`` is None where the agent is not to blame, ``second`` is another one
+    that the failure also shows.
     """
 
     id: str
@@ -28,9 +29,19 @@ class ReadingAnswer(Record):
     second: str | None = None
     blame: Blame
     step: int = Field(ge=0)
+    confidence: Literal["high", "medium", "low"]
+
+    @property
+    def label(self) -> str:
+        """Return the category, or the party where the agent is not to blame."""
+        return self.category or self.blame
+
+
+class ReadingAnswer(Reading):
+    """A reading as it was given: ``should`` is what ought to have been done at ``step``."""
+
     should: str = Field(min_length=1)
     quote: str = Field(min_length=1)
-    confidence: Literal["high", "medium", "low"]
 
 
 def read_answers(path: Path) -> Iterator[tuple[int, ReadingAnswer | str]]:

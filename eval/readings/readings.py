@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field
-
 from eval.readings.members import SET, Half, read_set
-from eval.readings.reader_answers import ReadingAnswer, read_answers
-from fama.episodes.records import Blame, Record
+from eval.readings.reader_answers import Reading, ReadingAnswer, read_answers
+from fama.episodes.jsonl import RecordStore
 from fama.errors import BadInput
 from fama.files import write_atomically
 
@@ -28,22 +26,6 @@ FILES = (*READERS, *AGAIN_READERS, "more")
 SAME_STEP = 1
 
 
-class Reading(Record):
-    """The answer of a reader, without words of the dialogue. ``category`` is None where the agent is not to blame."""
-
-    id: str
-    category: str | None
-    second: str | None = None
-    blame: Blame
-    step: int = Field(ge=0)
-    confidence: Literal["high", "medium", "low"]
-
-    @property
-    def label(self) -> str:
-        """Return the category, or the party where the agent is not to blame."""
-        return self.category or self.blame
-
-
 def read_readings(name: str, folder: Path = FOLDER) -> dict[str, Reading]:
     """Return the readings of one committed file by episode id.
 
@@ -52,13 +34,9 @@ def read_readings(name: str, folder: Path = FOLDER) -> dict[str, Reading]:
     """
     path = folder / f"{name}.jsonl"
     found: dict[str, Reading] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            reading = Reading.model_validate(json.loads(line))
-        except ValueError as error:
-            raise BadInput(f"{path}:{number}: no reading ({error}); publish the answers again") from None
+    for reading in RecordStore(path, Reading).read():
         if reading.id in found:
-            raise BadInput(f"{path}:{number}: {reading.id} is read twice; delete one line")
+            raise BadInput(f"{path}: {reading.id} is read twice; delete one line")
         found[reading.id] = reading
     return found
 

@@ -185,13 +185,7 @@ def _success_over(comparison: Comparison, cost: CostColumn) -> Any:
             arrowprops={"arrowstyle": "-", "color": f"{colours[arm]}99", "linewidth": 0.8} if abs(dy) > _NEAR else None,
         )
         _name(comparison, arm, label)
-    kind = "tokens" if cost == "tokens" else "tokens in no cache"
-    axes.set_xlabel(f"{kind} per episode (agent + helpers + selection)")
-    axes.set_ylabel("success, %")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.grid(color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
+    _dress(axes, "tokens" if cost == "tokens" else "tokens in no cache")
     return figure
 
 
@@ -224,17 +218,21 @@ def _curves(comparison: Comparison) -> Any:
             linestyle=(0, (1, 2)) if curve.arm not in colours else "-", label=name, zorder=2,
         )  # fmt: skip
         _name(comparison, curve.arm, *lines)
-    axes.set_xlabel("tokens per episode (agent + helpers + selection)")
-    axes.set_ylabel("success, %")
     axes.set_ylim(bottom=0)
+    _dress(axes, "tokens")
+    # inside, its marks look measured
+    axes.legend(frameon=False, fontsize=9, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    return figure
+
+
+def _dress(axes: Any, kind: str) -> None:
+    """Name and grid the axes of success over tokens of a kind."""
+    axes.set_xlabel(f"{kind} per episode (agent + helpers + selection)")
+    axes.set_ylabel("success, %")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
-    axes.legend(
-        frameon=False, fontsize=9, bbox_to_anchor=(1.0, 1.0), loc="upper left"
-    )  # inside, its marks look measured
-    return figure
 
 
 def _name(comparison: Comparison, arm: str, *artists: Any) -> None:

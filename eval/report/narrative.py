@@ -134,9 +134,9 @@ def _sound(comparison: Comparison) -> int:
     return sum(not arm.broken for arm in comparison.arms) or len(comparison.arms)
 
 
-def percent_only(estimate: Interval, digits: int = 1) -> str:
-    """Return the value without its interval, with its sign."""
-    return DASH if estimate.value is None else f"{estimate.value * 100:.{digits}f} %"
+def percent_only(estimate: Interval) -> str:
+    """Return the value in percent, without its interval."""
+    return DASH if estimate.value is None else f"{estimate.value * 100:.1f} %"
 
 
 def _sure(comparison: Comparison, versus: PairedDifference | None) -> Card:

@@ -14,6 +14,7 @@ from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
 from eval.report.setup_cost_table import one_off_table
 from eval.report.table_format import Table, TableCell
+from fama.episodes.records import CHARGED
 from fama.intervals import Interval
 
 #: Which tokens success is drawn over: all, or those that no cache held.
@@ -131,7 +132,7 @@ def _cost(comparison: Comparison) -> Table:
                 arm_cell(arm),
                 TableCell(count(m.tokens), m.tokens.value),
                 TableCell(percent(over, 0, signed=True), over.value) if over else TableCell(DASH),
-                *(TableCell(plain_number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in _ROLES),
+                *(TableCell(plain_number(m.tokens_by_role.get(role)), m.tokens_by_role.get(role)) for role in CHARGED),
                 TableCell(count(m.tokens_per_success), m.tokens_per_success.value),
                 TableCell(count(m.new_tokens), m.new_tokens.value) if m.new_tokens else TableCell(DASH),
                 TableCell(percent(m.cached_share, 0), m.cached_share.value),
@@ -154,7 +155,6 @@ def _cost(comparison: Comparison) -> Table:
 
 
 ORACLE_NOTE = "Best executed: picked after the fact, an upper bound."
-_ROLES = ("agent", "helper", "selector")
 
 
 def _selection(comparison: Comparison) -> Table | None:
@@ -292,7 +292,7 @@ def _marked(
     return tuple(tuple(row) for row in marked)
 
 
-def arm_intervals(arms: Sequence[ArmResult], cost: CostColumn = "tokens") -> list[tuple[str, Interval, Interval]]:
+def arm_intervals(arms: Sequence[ArmResult], cost: CostColumn) -> list[tuple[str, Interval, Interval]]:
     """Return (arm, tokens of a kind, success) of the arms that have both."""
     found = []
     for arm in arms:

@@ -9,8 +9,8 @@ from scipy.special import stdtrit
 NOT_FOUND = 2.0
 
 
-def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
-    """Return the smallest mean paired difference that a two-sided test finds with ``power``.
+def detectable_effect(sd: float, tasks: int, alpha: float = 0.05) -> float | None:
+    """Return the smallest mean paired difference that a two-sided test finds 4 times in 5 (power 0.8).
 
     ``sd`` is the standard deviation between tasks of the per-task difference. Student's t on both
     sides, so it is not too hopeful for few tasks. None for fewer than two tasks; at least ``NOT_FOUND`` where the
@@ -19,7 +19,7 @@ def detectable_effect(sd: float, tasks: int, alpha: float = 0.05, power: float =
     if tasks < 2:
         return None
     df = tasks - 1
-    effect = float((stdtrit(df, 1 - alpha / 2) + stdtrit(df, power)) * sd / math.sqrt(tasks))
+    effect = float((stdtrit(df, 1 - alpha / 2) + stdtrit(df, 0.8)) * sd / math.sqrt(tasks))
     return effect if 2.0 ** (1 - tasks) < alpha else max(effect, NOT_FOUND)
 
 
@@ -35,7 +35,7 @@ def spread_of(differences: Sequence[float]) -> float:
     return spread or math.sqrt(min(1.0, 3.0 / n))
 
 
-def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0.8) -> int:
+def tasks_needed(effect: float, sd: float, alpha: float = 0.05) -> int:
     """Return the fewest tasks whose detectable effect is at most ``effect``.
 
     Raises:
@@ -45,7 +45,7 @@ def tasks_needed(effect: float, sd: float, alpha: float = 0.05, power: float = 0
         raise ValueError(f"the effect is {effect}; it must be above 0")
 
     def reaches(tasks: int) -> bool:
-        found = detectable_effect(sd, tasks, alpha, power)
+        found = detectable_effect(sd, tasks, alpha)
         return found is not None and found <= effect
 
     low, high = 1, 2

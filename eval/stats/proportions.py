@@ -20,7 +20,7 @@ def cohens_h(ours: float, theirs: float) -> float:
 _UNSEEN = 0.5
 
 
-def clustered_proportion(values: Array, trials: int, level: float = 0.95, unseen: float = 0.0) -> Interval:
+def clustered_proportion(values: Array, trials: int, unseen: float = 0.0) -> Interval:
     """Return the mean of per-task rates with a Wilson interval at the effective sample size.
 
     ``values`` has the rate of each task, shape [tasks]; ``trials`` is the number of episodes behind
@@ -39,7 +39,7 @@ def clustered_proportion(values: Array, trials: int, level: float = 0.95, unseen
     spread = rate * (1 - rate)
     above, below = n * spread + (n - 1) * unseen / n, n * variance + unseen / n
     size = float(n) if spread == 0 else min(float(max(trials, n)), above / below if below > 0 else math.inf)
-    return wilson_interval(rate, size, n, level)
+    return wilson_interval(rate, size, n)
 
 
 def pass_k_intervals(values: Sequence[Array], trials: int) -> list[Interval]:

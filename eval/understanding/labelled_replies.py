@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from fama.config import read_yaml
+from fama.config import read_yaml_as
 from fama.envs.helpdesk.task_records import Domain
 from fama.envs.helpdesk.tasks import generator_of
 from fama.episodes.records import Message, Record
@@ -71,11 +69,7 @@ def read_reply_labels(path: Path) -> tuple[ReadReply, ...]:
     Raises:
         BadInput: it cannot be read, a field or an act is none, or a slot is none of the domain's.
     """
-    try:
-        replies = _Labels.model_validate(read_yaml(path, "labels", "results/helpdesk/replies-read.yaml")).replies
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadInput(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; fix it there") from None
+    replies = read_yaml_as(path, _Labels, "labels", "fix it there", "results/helpdesk/replies-read.yaml").replies
     for reply in replies:
         domain = generator_of(reply.domain).domain
         for slot in (*reply.asked, *reply.implied):

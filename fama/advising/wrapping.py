@@ -76,12 +76,38 @@ class _Passing:
             setattr(self._inner, name, value)
 
 
-class WrappedClient(_Passing):
-    """The client that ``wrap`` returns."""
+class _Entered(_Passing):
+    def __enter__(self) -> Self:
+        self._inner.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> Any:
+        return self._inner.__exit__(*raised)
+
+
+class _AsyncEntered(_Passing):
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> Any:
+        return await self._inner.__aexit__(*raised)
+
+
+class _Advised(_Passing):
+    """A client, or a part of one, that knows its advisor."""
 
     def __init__(self, inner: Any, advisor: Advisor) -> None:
         super().__init__(inner)
         self._advisor = advisor
+
+    def _failed(self, error: BaseException) -> None:
+        self._advisor.failures += 1
+        log.warning("no notes for this request: %s: %s", type(error).__name__, error)
+
+
+class WrappedClient(_Advised, _Entered, _AsyncEntered):
+    """The client that ``wrap`` returns."""
 
     @property
     def chat(self) -> Any:
@@ -105,37 +131,11 @@ class WrappedClient(_Passing):
 
         return copied
 
-    def __enter__(self) -> Self:
-        self._inner.__enter__()
-        return self
-
-    def __exit__(self, *raised: Any) -> Any:
-        return self._inner.__exit__(*raised)
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *raised: Any) -> Any:
-        return await self._inner.__aexit__(*raised)
-
 
 @cache
 def _tell_unadvised(part: str) -> None:
     """Log, once in a process, that requests of a part of a client get no notes."""
     log.warning("client.%s: its requests get no notes; ask by client.chat.completions for them", part)
-
-
-class _Advised(_Passing):
-    """A part of a client that knows its advisor."""
-
-    def __init__(self, inner: Any, advisor: Advisor) -> None:
-        super().__init__(inner)
-        self._advisor = advisor
-
-    def _failed(self, error: BaseException) -> None:
-        self._advisor.failures += 1
-        log.warning("no notes for this request: %s: %s", type(error).__name__, error)
 
 
 class _Beta(_Advised):
@@ -346,7 +346,7 @@ def _index_of(choice: Any) -> int:
     return choice.index if isinstance(choice.index, int) else 0
 
 
-class _Stream(_Passing):
+class _Stream(_Entered):
     def __init__(self, inner: Any, opening: str) -> None:
         super().__init__(inner)
         self._chunks = self._read(_Pieces(opening))
@@ -362,15 +362,8 @@ class _Stream(_Passing):
     def __next__(self) -> Any:
         return next(self._chunks)
 
-    def __enter__(self) -> Self:
-        self._inner.__enter__()
-        return self
 
-    def __exit__(self, *raised: Any) -> Any:
-        return self._inner.__exit__(*raised)
-
-
-class _AsyncStream(_Passing):
+class _AsyncStream(_AsyncEntered):
     def __init__(self, inner: Any, opening: str) -> None:
         super().__init__(inner)
         self._chunks = self._read(_Pieces(opening))
@@ -386,10 +379,3 @@ class _AsyncStream(_Passing):
 
     async def __anext__(self) -> Any:
         return await anext(self._chunks)
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *raised: Any) -> Any:
-        return await self._inner.__aexit__(*raised)

@@ -1,7 +1,6 @@
 """``fama annotate DIR``: a local web page to label failures by hand."""
 
 import argparse
-import socket
 from pathlib import Path
 
 from fama.errors import BadInput
@@ -26,6 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.store import read_episodes, read_failures
+    from fama.models.servers.loopback import need_free
 
     folder = Path(args.folder)
     episodes = [episode for episode in read_episodes(folder) if episode.outcome.status == "failure"]
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     findings = {f.episode_id: f for f in read_failures(Path(args.findings))} if args.findings else {}
     if not 1 <= args.port <= 65535:
         raise BadInput(f"--port {args.port}: give a number from 1 to 65535")
-    _check_free(args.port)
+    need_free(args.port)
     try:
         from fama.annotate.annotation_page import serve_page
     except ImportError:
@@ -52,13 +52,3 @@ def main(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; every label is saved")
     return 0
-
-
-def _check_free(port: int) -> None:
-    """Refuse a port that something else listens on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise BadInput(f"--port {port}: cannot be used ({error.strerror}); give another one") from None

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from fama.errors import BadInput, BoundaryError
 
 if TYPE_CHECKING:
     from fama.envs.episode_replay import Replayed
-    from fama.episodes.records import Episode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,12 +68,14 @@ def _list() -> int:
 async def _check(name: str, folders: list[Path]) -> int:
     from fama.envs.base import BENCHMARKS
     from fama.envs.episode_replay import Replayed, replay
+    from fama.episodes.store import read_episodes
 
     benchmark = BENCHMARKS.load(name)()
     counts: Counter[str] = Counter()
     by_file: Counter[tuple[str, bool]] = Counter()
     versions: set[str] = set()
-    for episode in tqdm(_episodes(folders), unit="episode", disable=not sys.stderr.isatty()):
+    episodes = chain.from_iterable(map(read_episodes, folders))
+    for episode in tqdm(episodes, unit="episode", disable=not sys.stderr.isatty()):
         if episode.outcome.status == "error":
             counts["errors"] += 1
             continue
@@ -97,13 +98,6 @@ async def _check(name: str, folders: list[Path]) -> int:
         f"{counts['errors']} episodes without a reward left out; {', '.join(sorted(versions))}"
     )
     return 0 if counts["agree"] == counts["replayed"] else 1
-
-
-def _episodes(folders: list[Path]) -> "Iterator[Episode]":
-    from fama.episodes.store import read_episodes
-
-    for folder in folders:
-        yield from read_episodes(folder)
 
 
 def _told(replayed: "Replayed") -> str:

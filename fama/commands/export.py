@@ -1,14 +1,10 @@
 """``fama export DIR... --to inspect|acebench|hf --out DIR2``: episodes for other tools, a router for a model hub."""
 
 import argparse
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fama.errors import BadInput
-
-if TYPE_CHECKING:
-    from fama.episodes.records import Episode
 
 _EXPORTERS = {"inspect": "fama.episodes.exporters.inspect_log", "acebench": "fama.envs.acebench.exporter"}
 _NEXT = {
@@ -39,6 +35,8 @@ def main(args: argparse.Namespace) -> int:
     """Write the files and say what to do with them."""
     from importlib import import_module
 
+    from fama.episodes.store import read_episodes
+
     if args.push is not None and args.to != "hf":
         raise BadInput("--push: only with --to hf; episodes are not uploaded")
     if args.public and args.push is None:
@@ -49,7 +47,8 @@ def main(args: argparse.Namespace) -> int:
         return _to_hub(args)
 
     export_episodes = import_module(_EXPORTERS[args.to]).export_episodes
-    written = export_episodes(_episodes([Path(folder) for folder in args.folders]), Path(args.out))
+    episodes = chain.from_iterable(read_episodes(Path(folder)) for folder in args.folders)
+    written = export_episodes(episodes, Path(args.out))
     if not written:
         raise BadInput(f"{args.folders[0]}: holds no episodes; run `fama run` or `fama import` first")
     for path in written:
@@ -71,10 +70,3 @@ def _to_hub(args: argparse.Namespace) -> int:
     else:
         print(f"pushed: {push(out, args.push, args.public)}")
     return 0
-
-
-def _episodes(folders: list[Path]) -> "Iterator[Episode]":
-    from fama.episodes.store import read_episodes
-
-    for folder in folders:
-        yield from read_episodes(folder)

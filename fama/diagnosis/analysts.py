@@ -68,7 +68,6 @@ async def analyse(
     judge: ChatModel,
     evidence: Sequence[Evidence] | None,
     context_tokens: int = 6000,
-    seed: int = 0,
 ) -> tuple[tuple[Verdict, ...], tuple[LedgerRow, ...]]:
     """Ask for every category one after the other, so that each finds the prefix cached.
 
@@ -80,7 +79,7 @@ async def analyse(
     steps = len(episode.messages)
     asked = prompts(episode, taxonomy.categories, evidence, context_tokens)
     for category, messages in zip(taxonomy.categories, asked, strict=True):
-        answer, rows = await ask_json(judge, messages, "analyst", analyst_form(steps), seed, max_tokens=120)
+        answer, rows = await ask_json(judge, messages, "analyst", analyst_form(steps), max_tokens=120)
         ledger += rows
         if answer is None:
             verdicts.append(Verdict(category.code, None))

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from fama.config import read_yaml
+from fama.config import read_yaml_as
 from fama.dialogue.language import marked_words
 from fama.episodes.records import Blame, Failure, Record
 from fama.errors import BadInput
@@ -92,14 +92,7 @@ def load_crosswalk(path: Path | None = None) -> Crosswalk:
 
 @lru_cache(maxsize=8)
 def _load(path: str) -> Crosswalk:
-    try:
-        return Crosswalk.model_validate(read_yaml(Path(path), "crosswalk"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "(top)"
-        raise BadInput(
-            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}; see {DEFAULT_PATH.name} for the form"
-        ) from None
+    return read_yaml_as(Path(path), Crosswalk, "crosswalk", f"see {DEFAULT_PATH.name} for the form")
 
 
 def _codes(vocabulary: Vocabulary, family: str, labels: Iterable[str]) -> tuple[str, ...]:

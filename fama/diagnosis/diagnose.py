@@ -102,7 +102,6 @@ async def diagnose_episode(
     *,
     use_evidence: bool = True,
     context_tokens: int = 6000,
-    seed: int = 0,
     executed: Mapping[str, Evidence] | None = None,
 ) -> Labelled:
     """Return the label of one failed episode, and what it cost.
@@ -123,9 +122,9 @@ async def diagnose_episode(
         merged = by_rule(trace, found, taxonomy)
         return Labelled(_failure(episode, merged.__dict__, found, "detectors", taxonomy), ())
     shown: tuple[Evidence, ...] = found if use_evidence else ()
-    verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens, seed)
+    verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens)
     evidence = (*shown, *as_evidence(verdicts))
-    merged = await by_model(trace, evidence, verdicts, taxonomy, judge, seed)
+    merged = await by_model(trace, evidence, verdicts, taxonomy, judge)
     labeller = labeller_name(judge, use_evidence)
     return Labelled(_failure(episode, merged.__dict__, evidence, labeller, taxonomy), (*ledger, *merged.ledger))
 
@@ -154,7 +153,6 @@ async def diagnose(
     taxonomy: Taxonomy | None = None,
     use_evidence: bool = True,
     context_tokens: int = 6000,
-    seed: int = 0,
     progress: Callable[[Episode, Failure | None], None] | None = None,
     concurrency: int = 1,
     label: Callable[[Episode], Awaitable[Labelled]] | None = None,
@@ -172,84 +170,35 @@ async def diagnose(
         ModelError: the judge did not answer for any failure.
     """
     taxonomy = taxonomy or load_taxonomy()
-    labeller = labeller_name(judge, use_evidence)
     log = read_episodes(path)
     episodes = chain([next(log)], log)  # an empty one is refused before anything is written
     out.mkdir(parents=True, exist_ok=True)
-    store, ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
+    labelling = label or partial(
+        diagnose_episode,
+        judge=judge,
+        taxonomy=taxonomy,
+        use_evidence=use_evidence,
+        context_tokens=context_tokens,
+        executed=executed,
+    )
+
+    async def attempt(episode: Episode) -> Labelled | Skipped:
+        try:
+            return await labelling(episode)
+        except (ModelError, WorkerLost) as error:
+            return Skipped(episode_id=episode.id, reason=shortened(error))
+
     with FileLock(out / ".diagnosis.lock"):
-        made_with = _MadeWith(labeller, taxonomy, _repairs_hash(executed), _asked(judge, context_tokens))
-        done = _resume(out, made_with)
-        if not done:  # what the labels are made with is known, too, where this is broken off
-            begun = _summary(out, (), {}, Counter(), [], made_with, [])
-            write_atomically(_summary_file(out), begun.model_dump_json(indent=2) + "\n")
-        counts: Counter[str] = Counter()
-        skipped: list[Skipped] = []
-        groups: dict[str, str] = {}
-        bills: list[tuple[int | None, float | None]] = []
-        taken = set(done)
-        if label is None:
-            label = partial(
-                diagnose_episode,
-                judge=judge,
-                taxonomy=taxonomy,
-                use_evidence=use_evidence,
-                context_tokens=context_tokens,
-                seed=seed,
-                executed=executed,
-            )
-        labelling = label
-
-        def unlabelled() -> Iterator[Episode]:
-            for episode in episodes:
-                bills.append((total_tokens(episode.ledger) if episode.ledger else None, episode.seconds))
-                counts[episode.outcome.status] += 1
-                if episode.outcome.status != "failure":
-                    continue
-                groups[episode.id] = group_of(episode)
-                counts["without reference"] += episode.gold_actions is None
-                if episode.id not in taken:
-                    taken.add(episode.id)
-                    yield episode
-                elif progress is not None:
-                    progress(episode, None)
-
-        async def attempt(episode: Episode) -> Labelled | Skipped:
-            try:
-                return await labelling(episode)
-            except (ModelError, WorkerLost) as error:
-                return Skipped(episode_id=episode.id, reason=shortened(error))
-
-        def finish(episode: Episode, result: Labelled | Skipped) -> None:
-            if isinstance(result, Skipped):
-                skipped.append(result)
-                return
-            if result.rows:
-                ledger.append(_CallsOf(episode_id=episode.id, rows=result.rows))
-            store.append(result.label)
-            done[episode.id] = result.label
-            counts["new"] += 1
-            if progress is not None:
-                progress(episode, result.label)
-
-        await run_pool(unlabelled(), attempt, finish, concurrency)
-        if not store.path.exists():
-            store.rewrite(())
-        summary = _summary(out, done.values(), groups, counts, skipped, made_with, bills)
-        write_atomically(_summary_file(out), summary.model_dump_json(indent=2) + "\n")
-    if skipped and not counts["new"]:
-        raise ModelError(f"the judge did not answer for any of {len(skipped)} failures: {skipped[0].reason}")
+        made_with = _MadeWith(
+            labeller_name(judge, use_evidence), taxonomy, _repairs_hash(executed), _asked(judge, context_tokens)
+        )
+        done = _Diagnosis(out, made_with, progress)
+        await run_pool(done.unlabelled(episodes), attempt, done.finish, concurrency)
+        summary = done.close()
+    if summary.judge_errors and not summary.labelled_now:
+        first = summary.judge_errors[0].reason
+        raise ModelError(f"the judge did not answer for any of {len(summary.judge_errors)} failures: {first}")
     return summary
-
-
-def group_of(episode: Episode) -> str:
-    """Return the row of a profile that an episode belongs to: backbone × domain × strategy."""
-    parts = (episode.backbone or "unknown", f"{episode.benchmark}/{episode.domain}", episode.strategy or "unknown")
-    return " × ".join(parts)
-
-
-def _repairs_hash(executed: Mapping[str, Evidence] | None) -> str | None:
-    return content_hash({key: one.model_dump() for key, one in executed.items()}) if executed else None
 
 
 @dataclass(frozen=True)
@@ -260,6 +209,116 @@ class _MadeWith:
     taxonomy: Taxonomy
     repairs_hash: str | None
     asked: dict[str, int | float] | None
+
+
+class _Diagnosis:
+    """Labels of one folder, those of earlier runs too, and what is counted beside them."""
+
+    def __init__(
+        self,
+        out: Path,
+        made_with: _MadeWith,
+        progress: Callable[[Episode, Failure | None], None] | None,
+    ) -> None:
+        """Take up the folder; what its labels are made with is on disk before the first one.
+
+        Raises:
+            BadInput: it holds labels of another annotator, taxonomy or mining.
+        """
+        self._out, self._made_with = out, made_with
+        self._progress = progress or (lambda episode, label: None)
+        self._store, self._ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
+        self._counts: Counter[str] = Counter()
+        self._skipped: list[Skipped] = []
+        self._groups: dict[str, str] = {}
+        self._bills: list[tuple[int | None, float | None]] = []
+        self._labels = _resume(out, made_with)
+        if not self._labels:
+            self._write_summary()
+
+    def unlabelled(self, episodes: Iterable[Episode]) -> Iterator[Episode]:
+        """Yield each failure without a label once, and count all episodes."""
+        taken = set(self._labels)
+        for episode in episodes:
+            self._bills.append((total_tokens(episode.ledger) if episode.ledger else None, episode.seconds))
+            self._counts[episode.outcome.status] += 1
+            if episode.outcome.status != "failure":
+                continue
+            self._groups[episode.id] = group_of(episode)
+            self._counts["without reference"] += episode.gold_actions is None
+            if episode.id not in taken:
+                taken.add(episode.id)
+                yield episode
+            else:
+                self._progress(episode, None)
+
+    def finish(self, episode: Episode, result: Labelled | Skipped) -> None:
+        """Write a label, or remember why there is none."""
+        if isinstance(result, Skipped):
+            self._skipped.append(result)
+            return
+        if result.rows:
+            self._ledger.append(_CallsOf(episode_id=episode.id, rows=result.rows))
+        self._store.append(result.label)
+        self._labels[episode.id] = result.label
+        self._counts["new"] += 1
+        self._progress(episode, result.label)
+
+    def close(self) -> DiagnosisSummary:
+        """Write the summary; return it."""
+        if not self._store.path.exists():
+            self._store.rewrite(())
+        return self._write_summary()
+
+    def _write_summary(self) -> DiagnosisSummary:
+        made_with = self._made_with
+        spent = known_sum([tokens for tokens, _ in self._bills])
+        rows = ledger_rows(self._out / LEDGER)
+        tokens: dict[str, int | None] = {}
+        for row in rows:
+            tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
+        profile: dict[str, Counter[str]] = {}
+        blame: Counter[str] = Counter()
+        grounds: Counter[str] = Counter()
+        for label in self._labels.values():
+            here = profile.setdefault(self._groups.get(label.episode_id, "not in this log"), Counter())
+            here["n"] += 1
+            here.update(label.causes)
+            blame[label.blame] += 1
+            grounds[rests_on(label)] += 1
+        summary = DiagnosisSummary(
+            labeller=made_with.labeller,
+            taxonomy_version=made_with.taxonomy.version,
+            taxonomy_hash=made_with.taxonomy.label_hash,
+            repairs_hash=made_with.repairs_hash,
+            asked=made_with.asked,
+            failures=sum(here["n"] for here in profile.values()),
+            labelled_now=self._counts["new"],
+            successes_skipped=self._counts["success"],
+            errors_skipped=self._counts["error"],
+            judge_errors=tuple(self._skipped),
+            tokens=tokens,
+            calls=len(rows),
+            unparsed=sum(not row.parsed for row in rows),
+            profile={name: dict(here) for name, here in sorted(profile.items())},
+            blame=dict(blame),
+            rests_on=dict(grounds),
+            without_reference=self._counts["without reference"],
+            run_tokens=None if spent is None else int(spent),
+            run_seconds=known_sum([seconds for _, seconds in self._bills]),
+        )
+        write_atomically(_summary_file(self._out), summary.model_dump_json(indent=2) + "\n")
+        return summary
+
+
+def group_of(episode: Episode) -> str:
+    """Return the row of a profile that an episode belongs to: backbone × domain × strategy."""
+    parts = (episode.backbone or "unknown", f"{episode.benchmark}/{episode.domain}", episode.strategy or "unknown")
+    return " × ".join(parts)
+
+
+def _repairs_hash(executed: Mapping[str, Evidence] | None) -> str | None:
+    return content_hash({key: one.model_dump() for key, one in executed.items()}) if executed else None
 
 
 def _asked(judge: ChatModel | None, context_tokens: int) -> dict[str, int | float] | None:
@@ -317,52 +376,6 @@ def ledger_rows(path: Path) -> list[LedgerRow]:
         except (ValueError, ValidationError):
             continue
     return rows
-
-
-def _summary(
-    out: Path,
-    labels: Iterable[Failure],
-    groups: dict[str, str],
-    counts: Counter[str],
-    skipped: list[Skipped],
-    made_with: _MadeWith,
-    bills: list[tuple[int | None, float | None]],
-) -> DiagnosisSummary:
-    spent = known_sum([tokens for tokens, _ in bills])
-    rows = ledger_rows(out / LEDGER)
-    tokens: dict[str, int | None] = {}
-    for row in rows:
-        tokens[row.role] = known_total((tokens.get(row.role, 0), row.total_tokens))
-    profile: dict[str, Counter[str]] = {}
-    blame: Counter[str] = Counter()
-    grounds: Counter[str] = Counter()
-    for label in labels:
-        here = profile.setdefault(groups.get(label.episode_id, "not in this log"), Counter())
-        here["n"] += 1
-        here.update(label.causes)
-        blame[label.blame] += 1
-        grounds[rests_on(label)] += 1
-    return DiagnosisSummary(
-        labeller=made_with.labeller,
-        taxonomy_version=made_with.taxonomy.version,
-        taxonomy_hash=made_with.taxonomy.label_hash,
-        repairs_hash=made_with.repairs_hash,
-        asked=made_with.asked,
-        failures=sum(here["n"] for here in profile.values()),
-        labelled_now=counts["new"],
-        successes_skipped=counts["success"],
-        errors_skipped=counts["error"],
-        judge_errors=tuple(skipped),
-        tokens=tokens,
-        calls=len(rows),
-        unparsed=sum(not row.parsed for row in rows),
-        profile={name: dict(here) for name, here in sorted(profile.items())},
-        blame=dict(blame),
-        rests_on=dict(grounds),
-        without_reference=counts["without reference"],
-        run_tokens=None if spent is None else int(spent),
-        run_seconds=known_sum([seconds for _, seconds in bills]),
-    )
 
 
 def spent_on_labels(failures: Path) -> tuple[Spent, Spent]:

@@ -21,7 +21,7 @@ _COMMITS = re.compile(
     re.IGNORECASE,
 )
 #: A sum of money, or a number that is said to be one.
-_AMOUNT = re.compile(r"(?:[$€£]\s?|\bUSD\s)(\d[\d,]*(?:\.\d+)?)")
+AMOUNT = re.compile(r"(?:[$€£]\s?|\bUSD\s)(\d[\d,]*(?:\.\d+)?)")
 #: As in ``12,50``; three digits are thousands.
 _DECIMAL_COMMA = re.compile(r",(?=\d{1,2}$)")
 _TELLING = 10
@@ -110,7 +110,7 @@ def answered_at(trace: Trace, value: str) -> int | None:
 def computed_at(trace: Trace) -> tuple[int, str] | None:
     """Return the first number that the agent told and no output, user or rule had, and where it was computed."""
     for step in trace.spoken_steps:
-        for match in _AMOUNT.finditer(spoken(trace.episode.messages[step])):
+        for match in AMOUNT.finditer(spoken(trace.episode.messages[step])):
             number = _DECIMAL_COMMA.sub(".", match[1]).replace(",", "")
             value = float(number)
             if value >= _TELLING and not trace.sources.supported(int(value) if value.is_integer() else value, step):

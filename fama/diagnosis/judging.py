@@ -43,8 +43,9 @@ async def ask_json(
     messages: Sequence[dict[str, Any]],
     role: str,
     form: type[F],
+    *,
+    max_tokens: int,
     seed: int = 0,
-    max_tokens: int = 160,
     repairs: int = 1,
     turn: int | None = None,
 ) -> JudgeAnswer[F]:

@@ -135,7 +135,9 @@ async def mitigate(
     names = list(helpers)
     messages = ({"role": "user", "content": mitigation_prompt(failure, helpers)},)
     form = choice_form(tuple(names))
-    answer, ledger = await ask_json(model, messages, "mitigation", form, seed, reply_tokens, repairs, turn)
+    answer, ledger = await ask_json(
+        model, messages, "mitigation", form, max_tokens=reply_tokens, seed=seed, repairs=repairs, turn=turn
+    )
     if answer is not None:
         chosen = in_pool_order(answer.helpers, names)
         if covers_minimally(chosen, wanted, helpers):

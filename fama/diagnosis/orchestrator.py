@@ -225,7 +225,6 @@ async def by_model(
     verdicts: Sequence[Verdict],
     taxonomy: Taxonomy,
     judge: ChatModel,
-    seed: int = 0,
 ) -> Merged:
     """Merge in one call; the rule decides when its answer cannot be parsed. The call is billed either way."""
     fallback = by_rule(trace, evidence, taxonomy)
@@ -238,7 +237,7 @@ async def by_model(
     system = render(PROMPTS[0], categories=taxonomy.categories)  # the same for every episode: a server keeps it cached
     messages = ({"role": "system", "content": system}, {"role": "user", "content": told})
     form = orchestrator_form(tuple(taxonomy.codes), len(trace.episode.messages))
-    answer, ledger = await ask_json(judge, messages, "orchestrator", form, seed, max_tokens=160)
+    answer, ledger = await ask_json(judge, messages, "orchestrator", form, max_tokens=160)
     if answer is None:
         return Merged(**{**fallback.__dict__, "ledger": ledger})
     primary = tuple(code for code in taxonomy.codes if code in answer.primary)[:MAX_PRIMARY]

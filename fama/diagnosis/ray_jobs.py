@@ -19,7 +19,6 @@ class DiagnosisRecipe:
     taxonomy: Taxonomy
     use_evidence: bool = True
     context_tokens: int = 6000
-    seed: int = 0
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Callable[[Episode], Awaitable[Labelled]]]:
@@ -33,5 +32,4 @@ class DiagnosisRecipe:
                 taxonomy=self.taxonomy,
                 use_evidence=self.use_evidence,
                 context_tokens=self.context_tokens,
-                seed=self.seed,
             )

@@ -71,7 +71,7 @@ def _fit(text: str, budget: int) -> str:
     return text[:low] + "…"
 
 
-def render_findings(evidence: Sequence[Evidence], limit: int = 8) -> str:
-    """Return the detectors' findings, one line each, at most ``limit``."""
-    lines = [f"- message {e.step}: {e.source} ({e.category}): {shorten(e.quote, 160)}" for e in evidence[:limit]]
+def render_findings(evidence: Sequence[Evidence]) -> str:
+    """Return the first eight of the detectors' findings, one line each."""
+    lines = [f"- message {e.step}: {e.source} ({e.category}): {shorten(e.quote, 160)}" for e in evidence[:8]]
     return "\n".join(lines) or "- none"

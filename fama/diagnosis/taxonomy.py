@@ -4,9 +4,9 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from fama.config import read_yaml
+from fama.config import read_yaml_as
 from fama.episodes.records import Evidence, Record
 from fama.errors import BadInput
 from fama.hashing import content_hash
@@ -93,13 +93,7 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
 
 @lru_cache(maxsize=8)
 def _load(path: str) -> Taxonomy:
-    value = read_yaml(Path(path), "taxonomy")
-    try:
-        taxonomy = Taxonomy.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "(top)"
-        raise BadInput(f"{path}: {place}: {first['msg']}; see {DEFAULT_PATH.name} for the form") from None
+    taxonomy = read_yaml_as(Path(path), Taxonomy, "taxonomy", f"see {DEFAULT_PATH.name} for the form")
     if len(set(taxonomy.codes)) != len(taxonomy.codes):
         raise BadInput(f"{path}: categories: two have the same code; make each code unique")
     return taxonomy

@@ -4,10 +4,37 @@ from dataclasses import replace
 from typing import Any
 
 from fama.envs.base import UserModel
+from fama.episodes.records import LedgerRow
 from fama.errors import ModelError, UserFault
 from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.ends import ReplyEnd
 from fama.models.server_errors import one_line
+from fama.randomness import derive_seed
+
+
+class PromptedUser:
+    """A user that a chat model plays from one system prompt; the agent's words are its user turns.
+
+    ``stream`` names the random numbers of the benchmark.
+    """
+
+    def __init__(self, stream: str, prompt: str, player: UserModel, seed: int) -> None:
+        self._stream = stream
+        self._messages: list[dict[str, Any]] = [{"role": "system", "content": prompt}]
+        self._player = player
+        self._seed = seed
+
+    async def answer(self, text: str) -> tuple[str, LedgerRow]:
+        """Return the user's words after the agent's, and what they cost.
+
+        Raises:
+            UserFault: the model failed or said nothing.
+        """
+        self._messages.append({"role": "user", "content": text})
+        reply = await ask_user(self._player, self._messages, derive_seed(self._seed, self._stream, len(self._messages)))
+        words = reply.text.strip()
+        self._messages.append({"role": "assistant", "content": words})
+        return words, reply.usage
 
 
 async def ask_user(

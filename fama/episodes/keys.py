@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 #: Domains of which logs of τ-bench and of τ-trait look alike.
 _OF_TAU_BENCH = ("airline", "retail")
 #: Manners of a user that τ-trait puts behind a domain's name.
-_TRAITS = ("skeptical", "confusion", "impatience", "incoherence")
+TRAITS = ("skeptical", "confusion", "impatience", "incoherence")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TaskKey:
             return self
         if name in ("tau-bench", "tau-trait"):
             plain, _, trait = domain.rpartition("-")
-            domain = plain if plain and trait in _TRAITS else domain
+            domain = plain if plain and trait in TRAITS else domain
             return TaskKey("tau-bench" if domain in _OF_TAU_BENCH else name, domain, self.task_id)
         if name in ("acebench-en", "acebench-zh"):
             return TaskKey("acebench", domain + ("-zh" if name.endswith("-zh") else ""), self.task_id)

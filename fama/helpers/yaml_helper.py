@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fama.config import parse_yaml
+from fama.config import read_yaml_as
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.helpers.base import Helper
@@ -59,13 +58,9 @@ def file_hashes(pool: Sequence[str]) -> dict[str, str]:
         try:
             found[key] = content_hash([found.get(key), path.read_text(encoding="utf-8")])
         except (OSError, UnicodeDecodeError) as error:
-            raise _unreadable(path, error) from error
+            reason = getattr(error, "strerror", None) or "not a UTF-8 text"
+            raise BadInput(f"{path}: {reason}; name an existing helper file") from error
     return found
-
-
-def _unreadable(path: Path | str, error: Exception) -> BadInput:
-    reason = getattr(error, "strerror", None) or "not a UTF-8 text"
-    return BadInput(f"{path}: {reason}; name an existing helper file")
 
 
 def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
@@ -75,21 +70,8 @@ def load_yaml_helper(path: Path | str, form: Form = "llm") -> Helper:
         BadInput: no such file, not YAML, unknown, missing or wrong keys, a prompt that is no template,
             or the template form was asked for.
     """
-    try:
-        value = parse_yaml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not YAML ({' '.join(str(error).split())}); fix that line") from error
-    if not isinstance(value, dict):
-        raise BadInput(f"{path}: expected keys name, covers, token_cap, cost_cap and prompt; write them as a mapping")
-    try:
-        settings = YamlHelper.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "file"
-        keys = ", ".join(YamlHelper.model_fields)
-        raise BadInput(f"{path}: {place}: {first['msg']}; the keys are {keys}") from error
+    keys = ", ".join(YamlHelper.model_fields)
+    settings = read_yaml_as(Path(path), YamlHelper, "helper", f"the keys are {keys}", "the helper in CONTRIBUTING.md")
     if not settings.reviewed:
         raise BadInput(f"{path}: is a draft; read and fix its prompt, then set reviewed: true")
     if form != "llm":

@@ -8,17 +8,15 @@ from random import Random
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from fama.agents.agent_request import requester
 from fama.agents.decision import Decided
 from fama.agents.loop import run_episode
 from fama.agents.runs.plan import Planned
-from fama.agents.runs.stage import Stage, build_selector, connected
+from fama.agents.runs.stage import Stage, build_selector, opened_stage
 from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
 from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.state import VisibleState, state_at
 from fama.helpers.base import Helper
-from fama.helpers.pool import build_pool
 from fama.mining.meter import Meter, Metered
 from fama.mining.schedule import Base, Schedule, ScheduleSelector
 from fama.mining.settings import MineSettings
@@ -26,7 +24,7 @@ from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.asking import room_for
-from fama.selection.base import SELECTORS, Allowance, AnySelector, Selection, SelectorContext, select_for
+from fama.selection.base import SELECTORS, Allowance, AnySelector, Selection, select_for
 from fama.selection.budget import RunBudget, spent_tokens
 from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from fama.subsets import Subset
@@ -158,15 +156,5 @@ async def opened_bench(
         BadInput: a helper is unknown.
         FamaError: a model cannot be reached.
     """
-    helpers = build_pool(settings.helpers)
-    async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
-        context = SelectorContext(
-            helpers,
-            for_helpers,
-            None,
-            None,
-            settings.seed,
-            request=requester(settings, benchmark),
-            cadence=settings.cadence,
-        )
-        yield Bench(Stage(settings, benchmark, backbone, for_user, context, content), mine, settings.selector)
+    async with opened_stage(settings, benchmark, content, model=model, helper_model=helper_model) as stage:
+        yield Bench(stage, mine, settings.selector)

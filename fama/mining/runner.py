@@ -45,7 +45,6 @@ async def mine_folder(
     out: Path,
     *,
     model: ChatModel | None = None,
-    helper_model: ChatModel | None = None,
     told: Callable[[Repair], None] = lambda record: None,
 ) -> MinedFolder:
     """Mine a folder of episodes into ``out``: ``repairs.jsonl``, and ``episodes.jsonl`` with the executed repairs.
@@ -94,7 +93,7 @@ async def mine_folder(
             told(record)
 
         jobs = (MineJob(episode, source.split_of(episode.task_id)) for episode in todo)
-        async with _executor(source, mine, content, model, helper_model) as run:
+        async with _executor(source, mine, content, model) as run:
             with store.alone(size):
                 write_config(out, content)
                 await run_pool(jobs, run, finish, mine.concurrency)
@@ -107,14 +106,13 @@ async def _executor(
     mine: MineSettings,
     content: Mapping[str, Any],
     model: ChatModel | None,
-    helper_model: ChatModel | None,
 ) -> AsyncIterator[Callable[[MineJob], Awaitable[Mined | str]]]:
     """Yield the function that mines one episode: in this process, or as a Ray task."""
     if mine.executor == "ray":
         with remote_mining(MineRecipe(source.settings, mine, content)) as remote:
             yield remote
     else:
-        async with opened_bench(source.settings, source.benchmark, mine, content, model, helper_model) as bench:
+        async with opened_bench(source.settings, source.benchmark, mine, content, model) as bench:
             yield lambda job: try_episode(bench, job.episode, job.split)
 
 

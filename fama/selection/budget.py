@@ -1,6 +1,6 @@
 """Hard token budgets of helpers and selection, checked before a call is made."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fama.episodes.records import Episode, budget_tokens
@@ -43,11 +43,6 @@ class RunBudget:
         self.settings = settings
         self.spent = spent
         self.reserved = 0
-
-    @classmethod
-    def resumed(cls, settings: BudgetSettings, episodes: Iterable[Episode]) -> "RunBudget":
-        """Return a budget that remembers what the stored episodes spent."""
-        return cls(settings, sum(map(spent_tokens, episodes)))
 
     def episode(self) -> "Budget":
         """Return the budget of one more episode of the run."""

@@ -107,9 +107,8 @@ def test_resume_remembers_calls_and_notes() -> None:
         decisions=(Decision(turn=0, message_index=1, notes=(Note(helper="A", text="x", tokens=7),)),),
     )
     assert spent_tokens(episode) == 57
-    run = RunBudget.resumed(BudgetSettings(run=100), [episode, episode])
-    assert run.episode().allowance() == Allowance(0)
-    assert RunBudget.resumed(BudgetSettings(run=100), [episode]).episode().allowance() == Allowance(43)
+    assert RunBudget(BudgetSettings(run=100), 2 * 57).episode().allowance() == Allowance(0)
+    assert RunBudget(BudgetSettings(run=100), 57).episode().allowance() == Allowance(43)
 
 
 @pytest.mark.parametrize("field", ["decision", "episode", "run"])

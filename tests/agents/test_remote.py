@@ -2,29 +2,24 @@
 
 import asyncio
 import importlib.util
-import pickle
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import fama
 from fama.agents.runs import ray_jobs as remote
-from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, Purse
+from fama.agents.runs.ray_jobs import EpisodeRecipe, Purse
 from fama.agents.runs.run_config import run_prompts
 from fama.agents.runs.runner import Planned, load_benchmark, run_planned
 from fama.cli import main
-from fama.episodes.records import Episode
 from fama.errors import BadInput, FamaError
-from fama.execution.host import Host
-from fama.execution.jobs import WorkerLost
 from fama.helpers.base import HELPERS
 from fama.models.scripted import SCRIPTED
 from fama.selection.budget import RunBudget
 from fama.settings import BudgetSettings, Form, RunSettings, SelectorSettings
 from tests.support.toy_agents import Guide, gold_model, told
+from tests.support.worker_threads import worker_threads
 
 pytestmark = pytest.mark.usefixtures("lamps")
 LOST: set[str] = set()
@@ -37,7 +32,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     HELPERS.add("Guide", guide)
     LOST.clear()
     monkeypatch.setattr(remote, "check_ray", lambda: None)
-    monkeypatch.setattr(remote, "ray_tasks", threads)
+    monkeypatch.setattr(remote, "ray_tasks", worker_threads(lambda job: job.planned.task_id in LOST))
     yield
     SCRIPTED.remove("gold")
     HELPERS.remove("Guide")
@@ -45,26 +40,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def guide(form: Form = "template", **options: int | str) -> Guide:
     return Guide()
-
-
-@contextmanager
-def threads(recipe: EpisodeRecipe, at_once: int) -> Iterator[Callable[[EpisodeJob], Awaitable[Episode]]]:
-    packed = pickle.dumps(recipe)
-
-    def do(job: bytes) -> bytes:
-        host = Host()
-        episode = host.do("run", fama.__version__, pickle.loads(packed), pickle.loads(job))  # noqa: S301
-        host.close()
-        return pickle.dumps(episode)
-
-    async def run(job: EpisodeJob) -> Episode:
-        if job.planned.task_id in LOST:
-            raise WorkerLost("its worker died")
-        episode = pickle.loads(await asyncio.to_thread(do, pickle.dumps(job)))  # noqa: S301
-        assert isinstance(episode, Episode)
-        return episode
-
-    yield run
 
 
 def settings(**values: Any) -> RunSettings:

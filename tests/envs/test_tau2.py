@@ -14,6 +14,7 @@ from fama.episodes.state import RESPOND
 from fama.errors import BadInput, EnvironmentFault, UserFault
 from fama.models.base import ChatReply, ChatRequest
 from fama.settings import CompareSettings
+from tests.support.tau2_tasks import reference
 
 pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
 
@@ -58,17 +59,6 @@ async def play(environment: Environment, actions: Sequence[Action]) -> Observati
             break
         observation = await environment.step(action)
     return observation
-
-
-def reference(domain: str, task_id: str) -> list[Action]:
-    """The task's reference actions, and one sentence with everything that has to be told."""
-    from tau2.registry import registry
-
-    (task,) = (t for t in registry.get_tasks_loader(domain)(None) if str(t.id) == task_id)
-    criteria = task.evaluation_criteria
-    actions = [Action(tool=a.name, arguments=a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
-    told = " ".join(criteria.communicate_info or ())
-    return [*actions, Action(tool=None, text=f"Done. {told}")]
 
 
 async def score(domain: str, tasks: Sequence[str], actions: Callable[[str, str], list[Action]]) -> list[str]:

@@ -12,8 +12,8 @@ from fama.cli import main
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS, Action, UserModel
 from fama.envs.episode_replay import replay
-from fama.envs.tau_bench import benchmark as adapter
 from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.keys import TRAITS
 from fama.errors import BadInput, EnvironmentFault, UserFault
 from tests.support.scripted_player import Player
 from tests.support.tau_toys import TOY, forget
@@ -138,7 +138,7 @@ def test_checkouts_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_traits_are_asked_for_in_the_prompt() -> None:
     from fama.envs.tau_bench.user import TauUser
 
-    for trait in adapter.TRAITS:
+    for trait in TRAITS:
         system = TauUser("Be a user.", trait, UserModel(Player("x")), 0)._messages[0]["content"]
         assert system.startswith("Be a user.") and "manner" in system and len(system.splitlines()) >= 3
     assert TauUser("Be a user.", None, UserModel(Player("x")), 0)._messages[0]["content"] == "Be a user."

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from eval.report.verification import verify
 from fama.episodes.records import LedgerRow
 from fama.errors import BadInput
 from fama.models.base import ChatReply, ChatRequest
-from tests.support.comparisons import ALPHA, live, table
+from tests.support.comparisons import ALPHA, edit_json, live, table
 from tests.support.toy_world import compare_settings, toy_world
 
 BETA = {"name": "fixed", "label": "beta", "options": {"subset": ["Beta"]}}
@@ -40,12 +40,6 @@ def shown(comparison: Comparison) -> tuple[str, list[str]]:
     found = answers_table(comparison)
     assert found is not None
     return found.title, [row[0].text for row in found.rows]
-
-
-def edit(path: Path, change: Callable[[Any], None]) -> None:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    change(value)
-    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 async def test_dropping_the_lost_tasks_is_told(tmp_path: Path) -> None:
@@ -125,16 +119,16 @@ async def test_a_replay_tells_it_too(tmp_path: Path) -> None:
 
 async def test_folders_and_files_of_before_say_nothing(tmp_path: Path) -> None:
     await asked(tmp_path, TASKS[:4])
-    edit(tmp_path / "config.json", lambda config: config.pop("asked"))
+    edit_json(tmp_path / "config.json", lambda config: config.pop("asked"))
     got = await asked(tmp_path, TASKS)
     assert got.answers[0].asked is None and shown(got) == (BEFORE, ["alpha better than beta"])
-    edit(tmp_path / "comparison.json", lambda told: told["answers"][0].pop("asked"))
+    edit_json(tmp_path / "comparison.json", lambda told: told["answers"][0].pop("asked"))
     assert verify(tmp_path).stated[BEFORE.lower()] == '["alpha better than beta"]'
 
 
 async def test_another_number_of_the_same_tasks_is_refused(tmp_path: Path) -> None:
     await asked(tmp_path, TASKS[:4])
-    edit(tmp_path / "comparison.json", lambda told: told["answers"][0]["asked"].update(tasks=40))
+    edit_json(tmp_path / "comparison.json", lambda told: told["answers"][0]["asked"].update(tasks=40))
     with pytest.raises(BadInput, match="was asked of these tasks, but of 40 instead of 4"):
         verify(tmp_path)
 

@@ -16,7 +16,7 @@ from fama.cli import main
 from fama.envs.base import Reward
 from fama.errors import BadInput, EnvironmentFault
 from fama.helpers.base import HELPERS
-from tests.support.comparisons import live, table
+from tests.support.comparisons import edit_json, live, table
 from tests.support.toy_world import NEEDS, ToyEnvironment, toy_world
 
 
@@ -24,12 +24,6 @@ from tests.support.toy_world import NEEDS, ToyEnvironment, toy_world
 def world() -> Iterator[None]:
     with toy_world():
         yield
-
-
-def change(path: Path, edit: Any) -> None:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    edit(value)
-    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 async def test_what_was_run_passes_and_is_ranked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +129,7 @@ async def test_whatever_differs_is_refused_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], edit: Any, part: str
 ) -> None:
     await live(tmp_path / "out")
-    change(tmp_path / "out" / "comparison.json", edit)
+    edit_json(tmp_path / "out" / "comparison.json", edit)
     with pytest.raises(BadInput, match=part):
         build_leaderboard([tmp_path / "out"])
     assert main(["report", str(tmp_path / "out"), "--leaderboard", str(tmp_path / "board")]) == 2
@@ -146,7 +140,7 @@ async def test_whatever_differs_is_refused_and_nothing_is_written(
 async def test_no_name_of_an_arm_hides_what_is_wrong(tmp_path: Path, label: str) -> None:
     """Fields of these names are stated only; an arm of such a name is as any other."""
     await live(tmp_path, arms=[{"name": "none"}, {"name": "all", "label": label}])
-    change(tmp_path / "comparison.json", tokens)
+    edit_json(tmp_path / "comparison.json", tokens)
     with pytest.raises(BadInput, match=r"measures.tokens.low is .* but its episodes say"):
         verify(tmp_path)
 

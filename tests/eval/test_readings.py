@@ -20,8 +20,8 @@ from eval.readings.judge import Judging, measure_judge
 from eval.readings.measured import AGREEMENT, lines_about, read_measured, record_scores
 from eval.readings.members import HALVES, SET, Half, Stratum, read_set, write_set
 from eval.readings.packets import BATCHES, batches, packet, policy
-from eval.readings.reader_answers import ReadingAnswer, faults, read_answers
-from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, Reading, agree, final, read_readings
+from eval.readings.reader_answers import Reading, ReadingAnswer, faults, read_answers
+from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
 from fama.episodes.store import EpisodeStore, read_failures
@@ -391,7 +391,7 @@ def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:
     same = lines_about(found.row.name, found.taxonomy, 2000, {"temperature": 0.7, "max_tokens": 2000}, tmp_path)
     assert not any("sampled" in line for line in same[:2])
     (tmp_path / AGREEMENT).write_text('{"half": "test"}\n', encoding="utf-8")
-    with pytest.raises(BadInput, match=r"agreement.jsonl:1: no measurement \(field 'row' is missing\)"):
+    with pytest.raises(BadInput, match="agreement.jsonl:1: field 'row' is missing; fix or delete that line"):
         read_measured(tmp_path)
 
 

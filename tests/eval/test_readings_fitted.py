@@ -26,7 +26,8 @@ from eval.readings.fitted.rule_comparison import (
 from eval.readings.fitted.softmax import RULES_SHARE, fit_classes, fit_steps
 from eval.readings.fitted.steps import step_features
 from eval.readings.fitted.stored_comparisons import FittedComparisons, Part
-from eval.readings.readings import FOLDER, Reading
+from eval.readings.reader_answers import Reading
+from eval.readings.readings import FOLDER
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.errors import BadInput
 from fama.intervals import Array, Interval

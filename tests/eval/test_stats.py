@@ -6,9 +6,8 @@ import pytest
 from eval.stats.paired import holm, mcnemar_exact, paired_estimate
 from eval.stats.power import NOT_FOUND, detectable_effect, planned_sd, spread_of, tasks_needed
 from eval.stats.proportions import clustered_proportion, cohens_h
-from fama.intervals import expanded_tail, mean_interval, ratio_interval, task_weights
+from fama.intervals import expanded_tail, ratio_interval, task_weights
 
-NAN = float("nan")
 #: three resamples of five tasks with seed 0: whoever changes the draws changes every published interval
 PINNED_DRAWS = [[0.0, 1.0, 3.0, 1.0, 0.0], [1.0, 2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 3.0, 2.0, 0.0]]
 
@@ -20,14 +19,11 @@ def test_weights_are_whole_resamples_and_repeat() -> None:
     assert (weights != task_weights(7, 50, seed=2)).any()
 
 
-def test_ratio_and_mean_by_hand() -> None:
+def test_ratio_by_hand() -> None:
     weights = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
     ratio = ratio_interval(np.array([1.0, 3.0]), np.array([2.0, 2.0]), weights, level=0.5)
     assert ratio.value == 1.0 and ratio.n == 2
     assert ratio.low is not None and ratio.high is not None and 0.5 <= ratio.low < 1 < ratio.high <= 1.5
-    assert mean_interval(np.array([0.4, NAN]), weights).value == 0.4
-    assert mean_interval(np.array([0.4, NAN]), weights).low is None
-    assert mean_interval(np.array([NAN, NAN]), weights).value is None
 
 
 def test_resamples_are_drawn_once_and_stay_as_they_were() -> None:

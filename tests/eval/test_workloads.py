@@ -1,7 +1,6 @@
 """Measured episodes: counted by hand on a toy checkout of τ-bench, and their means."""
 
 import json
-import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from fama.helpers.llm_form import PrefixHelper
 from fama.models.prefix import AgentRequest
 from fama.subsets import POOL
 from tests.support.asking_helpers import asking_pool
-from tests.support.tau_toys import TOY, forget
+from tests.support.tau_toys import checkout
 
 CALL = ToolCall(id="1", function=FunctionCall(name="cancel", arguments='{"id": "1"}'))
 MESSAGES = (
@@ -52,17 +51,10 @@ class Words(Tokenizer):
 
 
 @pytest.fixture(autouse=True)
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def toy(tmp_path: Path) -> Iterator[None]:
     """A toy checkout of τ-bench."""
-    for name, text in TOY.items():
-        path = tmp_path / "clone" / "tau_bench" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    monkeypatch.setenv("FAMA_TAU_BENCH", str(tmp_path / "clone"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    forget()
-    yield
-    forget()
+    with checkout(tmp_path):
+        yield
 
 
 def episode(task: str = "1", trial: int = 0, status: Status = "success") -> Episode:

@@ -50,7 +50,7 @@ def test_bad_pools_say_what_to_mend(settings: HelperSettings, message: str) -> N
     ("text", "message"),
     [
         ("name: [", "not YAML"),
-        ("- a", "expected keys"),
+        ("- a", "holds a list, not keys and values; see the helper in CONTRIBUTING.md"),
         (YAML + "colour: red\n", "colour: .*the keys are name, reviewed"),
         ("name: Tone\n", "prompt: "),
         (YAML + 'does: "sets the tone\\nand more"\n', "does"),

@@ -1,29 +1,23 @@
 """Mining elsewhere: with an executor that pickles like Ray's and needs no Ray, and on real Ray workers."""
 
 import asyncio
-import pickle
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import fama
 from fama.agents.runs import ray_jobs as shared_checks
 from fama.cli import main
 from fama.episodes.store import read_episodes
 from fama.errors import FamaError
-from fama.execution.host import Host
-from fama.execution.jobs import WorkerLost
 from fama.mining import ray_jobs as remote
-from fama.mining.episode import Mined
-from fama.mining.ray_jobs import MineJob, MineRecipe
 from fama.mining.runner import MinedFolder, mine_folder
 from fama.mining.settings import MineSettings
 from fama.models.scripted import SCRIPTED
 from tests.support.mining_worlds import NAMED, Backbone, Puzzles, plain_run, puzzles
 from tests.support.toy_agents import told
+from tests.support.worker_threads import worker_threads
 
 LOST: set[str] = set()
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,27 +36,7 @@ def world() -> Iterator[None]:
 def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that are threads with a host each."""
     monkeypatch.setattr(shared_checks, "check_ray", lambda: None)
-    monkeypatch.setattr(remote, "ray_tasks", threads)
-
-
-@contextmanager
-def threads(recipe: MineRecipe, at_once: int) -> Iterator[Callable[[MineJob], Awaitable[Mined | str]]]:
-    packed = pickle.dumps(recipe)
-
-    def do(job: bytes) -> bytes:
-        host = Host()
-        mined = host.do("mine", fama.__version__, pickle.loads(packed), pickle.loads(job))  # noqa: S301
-        host.close()
-        return pickle.dumps(mined)
-
-    async def run(job: MineJob) -> Mined | str:
-        if job.episode.task_id in LOST:
-            raise WorkerLost("its worker died")
-        mined = pickle.loads(await asyncio.to_thread(do, pickle.dumps(job)))  # noqa: S301
-        assert isinstance(mined, Mined | str)
-        return mined
-
-    yield run
+    monkeypatch.setattr(remote, "ray_tasks", worker_threads(lambda job: job.episode.task_id in LOST))
 
 
 async def plain(tmp_path: Path) -> Path:

@@ -13,6 +13,7 @@ from fama.mining.settings import MineSettings
 from fama.models.scripted import SCRIPTED, ScriptedModel
 from fama.settings import RunSettings, SelectorSettings
 from tests.support.gold_agents import AGENT, STOP, USER, gold_agent
+from tests.support.tau2_tasks import reference
 from tests.support.tau_toys import airline
 from tests.support.toy_agents import told
 
@@ -54,21 +55,11 @@ def only(found: MinedFolder) -> Repair:
     return record
 
 
-def tau2_reference(domain: str, task_id: str) -> list[Action]:
-    """The reference actions of the agent, and one sentence with everything that has to be told."""
-    from tau2.registry import registry
-
-    (task,) = (t for t in registry.get_tasks_loader(domain)(None) if str(t.id) == task_id)
-    criteria = task.evaluation_criteria
-    actions = [Action(tool=a.name, arguments=a.arguments) for a in criteria.actions or () if a.requestor == "assistant"]
-    return [*actions, Action(tool=None, text=f"Done. {' '.join(criteria.communicate_info or ())}")]
-
-
 @pytest.mark.parametrize(("domain", "split", "task"), [("mock", "base", "create_task_1"), ("retail", "test", None)])
 async def test_tau2_with_the_logged_user(domain: str, split: str, task: str | None, tmp_path: Path) -> None:
     pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
     task = task or BENCHMARKS.load("tau2")().task_ids(domain, split)[0]
-    actions = tau2_reference(domain, task)
+    actions = reference(domain, task)
     last = len(actions) - 2  # the last call; after it the agent speaks words that the log does not hold
     with gold_agent(actions, last, greeted=True):
         folder = await plain(tmp_path, "tau2", domain, split, task)
@@ -88,7 +79,7 @@ async def test_a_recorded_user_needs_no_model(tmp_path: Path) -> None:
     pytest.importorskip("tau2", reason="tau2 is not installed: pip install -e '.[tau2]'")
     task = "create_task_1"
     actions = [
-        *tau2_reference("mock", task)[:-1],
+        *reference("mock", task)[:-1],
         Action(tool=None, text=f"Done. {STOP}"),
     ]  # the agent may hang up, too
     with gold_agent(actions, len(actions) - 2, greeted=True):

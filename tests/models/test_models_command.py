@@ -53,4 +53,4 @@ def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         taken.listen()
         port = str(taken.getsockname()[1])
         assert main(["models", "serve", str(tmp_path / "x.gguf"), "--port", port]) == 2
-    assert f"port {port} cannot be used" in capsys.readouterr().err
+    assert f"--port {port}: cannot be used" in capsys.readouterr().err

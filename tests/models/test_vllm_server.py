@@ -16,6 +16,7 @@ import pytest
 
 from fama.errors import BadInput, FamaError
 from fama.models.servers.vllm import ServerRecord, VllmSpec, flags, serve, tool_flags
+from tests.support.browsing import free_port
 
 STAND_IN = """
 import http.server, sys, time
@@ -38,9 +39,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -115,7 +114,7 @@ def test_a_server_that_ends_while_loading_is_told_and_leaves_no_record(port: int
 
 def test_another_server_on_the_port_is_not_taken_for_ours(port: int, tmp_path: Path) -> None:
     with serve(VllmSpec("other", port), tmp_path / "other.json", 30, python(STAND_IN)):
-        with pytest.raises(BadInput, match=f"port {port} cannot be used .*--port"):
+        with pytest.raises(BadInput, match=f"--port {port}: cannot be used"):
             with serve(VllmSpec("x", port), tmp_path / "r.json", 30, python("raise SystemExit(3)")):
                 pytest.fail("taken for ours")
     assert not (tmp_path / "r.json").exists()

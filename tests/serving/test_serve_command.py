@@ -21,6 +21,7 @@ from fama.episodes.store import read_episodes
 from fama.redaction import api_keys, redact
 from fama.serving.recording.exchange import Exchange
 from fama.serving.server import read_key
+from tests.support.browsing import free_port
 from tests.support.serving import ScriptedUpstream, completion, plain, spoken
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +106,7 @@ def test_flags_are_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 @contextmanager
 def command(*words: str, folder: Path = ROOT) -> Iterator[str]:
     """Run ``fama serve`` until the block ends, then stop it as a job scheduler does; it must end well."""
-    port = str(_free_port())
+    port = str(free_port())
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "fama", "serve", "--port", port, *words],
@@ -129,14 +130,6 @@ def command(*words: str, folder: Path = ROOT) -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def converse(base_url: str, number: int) -> dict[str, Any]:

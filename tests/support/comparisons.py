@@ -1,5 +1,7 @@
 """Comparisons of hand-built episodes, and live ones of the toy world."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,10 @@ async def live(out: Path, **changes: Any) -> Comparison:
 async def table(folder: Path, **changes: Any) -> Path:
     settings = outcomes_settings(**{"per_task": 4, "subsets": [[], ["Alpha"], ["Beta"], ["Alpha", "Beta"]], **changes})
     return (await run_outcomes(settings, folder, command="fama outcomes", progress=False)).path
+
+
+def edit_json(path: Path, change: Callable[[Any], None]) -> None:
+    """Change what a JSON file holds."""
+    value = json.loads(path.read_text(encoding="utf-8"))
+    change(value)
+    path.write_text(json.dumps(value), encoding="utf-8")

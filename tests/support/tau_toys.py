@@ -1,7 +1,7 @@
 """Toy checkouts of τ-bench: files of the same shape, and how to forget that they were imported."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,6 +107,13 @@ BY_RULE = "to_hashable(self.data)"
 def airline(folder: Path, hashed: str = BY_RULE) -> Iterator[None]:
     """Make a checkout whose airline has data the one that is found, for the length of the block."""
     files = {**TOY, "envs/base.py": _BASE, "envs/airline/__init__.py": _AIRLINE.replace("HASHED", hashed)}
+    with checkout(folder, files):
+        yield
+
+
+@contextmanager
+def checkout(folder: Path, files: Mapping[str, str] = TOY) -> Iterator[None]:
+    """Make a checkout the one that is found, for the length of the block."""
     for name, text in files.items():
         path = folder / "clone" / "tau_bench" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,5 @@
 """Kinds that classify helpers one by one: their labels, their words, their decision, their checkpoints."""
 
-import hashlib
 import importlib.util
 import json
 import sys
@@ -25,6 +24,7 @@ from fama.selection.router.kinds.one_vs_rest import Tfidf
 from fama.selection.router.router import Router
 from fama.selection.router.scores import calibrated
 from fama.subsets import POOL
+from tests.support.hostile_checkpoints import reseal
 from training.data.examples import Example, ExampleSet
 from training.kinds.helper_labels import best_subset, one_vs_rest
 from training.kinds.setfit import check_setfit
@@ -253,11 +253,9 @@ def test_states_without_a_comparison_teach_nothing(tmp_path: Path) -> None:
 
 def resealed(folder: Path, **files: bytes) -> None:
     """Write files of a checkpoint, with hashes that fit."""
-    manifest = json.loads((folder / "router.json").read_text())
     for name, data in files.items():
         (folder / name).write_bytes(data)
-        manifest["files"][name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (folder / "router.json").write_text(json.dumps(manifest))
+    reseal(folder)
 
 
 def with_arrays(folder: Path, **changed: np.ndarray) -> None:

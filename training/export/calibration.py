@@ -54,11 +54,8 @@ def calibrate(
     )
 
 
-def cross_fitted(
-    logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0, weights: Floats | None = None
-) -> Floats:
+def cross_fitted(logits: Floats, success: Floats, tasks: Sequence[str], seed: int, weights: Floats) -> Floats:
     """Return the logits of each half of the tasks by the temperature of the other half."""
-    weights = np.ones(len(success)) if weights is None else weights
     half = np.array([derive_seed(seed, "calibration", task) % 2 == 0 for task in tasks], dtype=np.bool_)
     after = logits.copy()
     for side in (half, ~half):

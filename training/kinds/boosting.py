@@ -10,17 +10,16 @@ from fama.randomness import derive_seed
 from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.boosting import SUCCESS, TOKENS, TREES, dump_trees
 from fama.selection.router.kinds.label_heads import logit
-from fama.selection.router.manifest import EncoderShape
 from fama.selection.router.scores import split_heads
 from training.data.examples import Example
-from training.kinds.base import FitTask, HeadFit, RouterTrainer, Trained
+from training.kinds.base import FitTask, HeadFit, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free, fit_success_heads, fit_tokens
 from training.kinds.label_arrays import LabelArrays
-from training.kinds.state_vectors import FittedVectors, Rows, embedding_shape, fit_vectors, tune
+from training.kinds.state_vectors import FittedVectors, Rows, VectorTrainer, fit_vectors, tune
 from training.settings import TrainSettings
 
 
-class BoostingTrainer(RouterTrainer):
+class BoostingTrainer(VectorTrainer):
     """Grows trees on state vectors; their number and size by cross-validation over tasks."""
 
     groups = frozenset({"vectors", "boosting"})
@@ -33,10 +32,6 @@ class BoostingTrainer(RouterTrainer):
         labels = fit_labels(task.settings, LabelArrays(train), fitted) if task.with_labels else None
         trees = {name: text for heads in (outcomes, labels) if heads is not None for name, text in heads.trees.items()}
         return replace(draft.with_heads(outcomes, labels), files={TREES: dump_trees(trees)})
-
-    def frozen_encoder(self, settings: TrainSettings) -> EncoderShape | None:
-        """Return the encoder of the state vectors; None where words are hashed."""
-        return embedding_shape(settings)
 
 
 class Size(NamedTuple):

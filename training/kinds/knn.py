@@ -8,16 +8,16 @@ import numpy as np
 
 from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.knn import KnnLabels, KnnPredictor
-from fama.selection.router.manifest import EncoderShape, KnnShape
+from fama.selection.router.manifest import KnnShape
 from training.data.examples import Example
-from training.kinds.base import FitTask, FittedArrays, HeadFit, RouterTrainer, Trained
+from training.kinds.base import FitTask, FittedArrays, HeadFit, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free, fit_success_heads
 from training.kinds.label_arrays import LabelArrays
-from training.kinds.state_vectors import FittedVectors, Rows, embedding_shape, fit_vectors, tune
+from training.kinds.state_vectors import FittedVectors, Rows, VectorTrainer, fit_vectors, tune
 from training.settings import TrainSettings
 
 
-class KnnTrainer(RouterTrainer):
+class KnnTrainer(VectorTrainer):
     """Stores training states; neighbours and smoothing by cross-validation over tasks."""
 
     groups = frozenset({"vectors", "knn"})
@@ -33,10 +33,6 @@ class KnnTrainer(RouterTrainer):
             knn=outcomes.shape if outcomes is not None else None,
             label_knn=labels.shape if labels is not None else None,
         )
-
-    def frozen_encoder(self, settings: TrainSettings) -> EncoderShape | None:
-        """Return the encoder of the state vectors; None where words are hashed."""
-        return embedding_shape(settings)
 
 
 def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: FittedVectors) -> HeadFit:

@@ -6,17 +6,16 @@ import numpy as np
 
 from fama.selection.decision_rule import Floats
 from fama.selection.router.kinds.label_heads import logit
-from fama.selection.router.manifest import EncoderShape
 from fama.selection.router.scores import pair_features
 from training.data.examples import Example
-from training.kinds.base import FitTask, HeadFit, RouterTrainer, Trained
+from training.kinds.base import FitTask, HeadFit, Trained
 from training.kinds.context_free import PAIR_SCALE, OutcomeArrays, context_free_design, fit_tokens, logistic
 from training.kinds.label_arrays import LabelArrays
-from training.kinds.state_vectors import FittedVectors, Rows, embedding_shape, fit_vectors, tune
+from training.kinds.state_vectors import FittedVectors, Rows, VectorTrainer, fit_vectors, tune
 from training.settings import TrainSettings
 
 
-class LinearTrainer(RouterTrainer):
+class LinearTrainer(VectorTrainer):
     """Fits heads that are linear in the state vector; their shrinkage by cross-validation over tasks."""
 
     groups = frozenset({"vectors", "linear"})
@@ -28,10 +27,6 @@ class LinearTrainer(RouterTrainer):
         outcomes = fit_outcomes(task.settings, train, fitted) if task.with_outcomes else None
         labels = fit_labels(task.settings, LabelArrays(train), fitted) if task.with_labels else None
         return draft.with_heads(outcomes, labels)
-
-    def frozen_encoder(self, settings: TrainSettings) -> EncoderShape | None:
-        """Return the encoder of the state vectors; None where words are hashed."""
-        return embedding_shape(settings)
 
 
 def fit_outcomes(settings: TrainSettings, examples: Sequence[Example], fitted: FittedVectors) -> HeadFit:

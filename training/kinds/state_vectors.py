@@ -16,7 +16,7 @@ from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import EncoderShape, VectorShape
 from training.data.absent import filled
 from training.data.examples import Example
-from training.kinds.base import FitTask, FittedArrays, Trained
+from training.kinds.base import FitTask, FittedArrays, RouterTrainer, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
 from training.prediction_metrics import log_loss
 from training.settings import TrainSettings
@@ -53,13 +53,16 @@ class FittedVectors:
         return vectors
 
 
-def embedding_shape(settings: TrainSettings) -> EncoderShape | None:
-    """Return the frozen encoder of the state vectors that the settings ask for; None where words are hashed."""
-    if settings.vectors.source != "embedding":
-        return None
-    from training.network.trained_encoder import encoder_shape
+class VectorTrainer(RouterTrainer):
+    """A kind that is fitted on state vectors."""
 
-    return encoder_shape(settings.encoder, adapted=False)
+    def frozen_encoder(self, settings: TrainSettings) -> EncoderShape | None:
+        """Return the encoder of the state vectors; None where words are hashed."""
+        if settings.vectors.source != "embedding":
+            return None
+        from training.network.trained_encoder import encoder_shape
+
+        return encoder_shape(settings.encoder, adapted=False)
 
 
 def fit_vectors(task: FitTask, encoder: EncoderShape | None, whiten: bool = True) -> tuple[FittedVectors, Trained]:
@@ -133,10 +136,8 @@ def _domains(raw: RawVectors, states: Sequence[Features]) -> FittedArrays:
     }
 
 
-def _mean_loss(losses: Floats, weights: Floats | None) -> float:
+def _mean_loss(losses: Floats, weights: Floats) -> float:
     """Return the mean over known entries, rows weighted."""
-    if weights is None:
-        return float(np.nanmean(losses))
     share = np.broadcast_to(weights.reshape(-1, *[1] * (losses.ndim - 1)), losses.shape)
     known = ~np.isnan(losses)
     return float((losses[known] * share[known]).sum() / share[known].sum())
@@ -149,8 +150,9 @@ def tune(
     tasks: Sequence[str],
     folds: int,
     seed: int,
+    *,
+    weights: Floats,
     loss: Loss = log_loss,
-    weights: Floats | None = None,
 ) -> tuple[S, dict[str, float]]:
     """Return the option with the smallest loss over folds of tasks, and the loss of each; of equals the first one.
 
@@ -161,8 +163,8 @@ def tune(
         tasks: the task of every row; a task is never on both sides.
         folds: their number.
         seed: of the folds.
+        weights: of the rows, shape (n,).
         loss: of predictions and targets, entry by entry.
-        weights: of the rows, shape (n,); None weighs all alike.
     """
     count = max(2, min(folds, len(set(tasks))))
     fold_of = {task: derive_seed(seed, "fold", task) for task in set(tasks)}

@@ -24,7 +24,8 @@ from eval.readings.fitted.rule_comparison import (
 )
 from eval.readings.fitted.steps import step_features
 from eval.readings.fitted.stored_comparisons import FittedComparisons, Part, tabulate, write_comparisons
-from eval.readings.readings import PARTS, Reading, final
+from eval.readings.reader_answers import Reading
+from eval.readings.readings import PARTS, final
 from eval.readings.readings import ReadingsPart as Half
 from fama.agents.reading import reading_embedder
 from fama.diagnosis.taxonomy import Taxonomy

@@ -15,6 +15,8 @@ from fama.diagnosis.detectors.action_differences import (
     references,
 )
 from fama.diagnosis.detectors.base import collect_findings
+from fama.diagnosis.detectors.gold import unsaid_outputs
+from fama.diagnosis.first_cause import AMOUNT
 from fama.diagnosis.orchestrator import Merged, by_rule, credit
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
@@ -24,8 +26,6 @@ from fama.dialogue.language import meanings, sentences
 from fama.dialogue.turns import spoken
 from fama.episodes.records import Episode, Evidence
 
-#: A sum of money.
-AMOUNT = re.compile(r"(?:[$€£]\s?|\bUSD\s)(\d[\d,]*(?:\.\d+)?)")
 #: Words that say how to play the user, and nothing that it should tell.
 _MANNER = re.compile(r"\b(you are|you're|your name is|you name is)\b", re.IGNORECASE)
 
@@ -82,11 +82,8 @@ class FailureEvidence:
 
     @cached_property
     def unsaid(self) -> tuple[str, ...]:
-        """Return required outputs that no message of the agent has, without case and commas."""
-        said = "\n".join(spoken(m) for m in self.episode.messages if m.role == "assistant").casefold().replace(",", "")
-        return tuple(
-            text for text in self.episode.required_outputs or () if text.casefold().replace(",", "") not in said
-        )
+        """Return required outputs that no message of the agent has."""
+        return unsaid_outputs(self.trace)
 
     @cached_property
     def unsupported(self) -> tuple[int, ...]:

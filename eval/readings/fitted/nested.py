@@ -9,7 +9,7 @@ import numpy as np
 from eval.readings.annotator_agreement import Named
 from eval.readings.fitted.failure_features import CODES, PARTIES
 from eval.readings.fitted.softmax import Classes, Steps, fit_classes, fit_steps
-from eval.readings.readings import Reading
+from eval.readings.reader_answers import Reading
 from fama.intervals import Array
 from fama.randomness import generator
 

@@ -4,10 +4,10 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from eval.readings.fitted.failure_evidence import AMOUNT, FailureEvidence
+from eval.readings.fitted.failure_evidence import FailureEvidence
 from eval.readings.fitted.failure_features import CODES, SOURCES, FeatureValue, kind_of_source
 from fama.diagnosis.detectors.user import END_MARK
-from fama.diagnosis.first_cause import offered_at, proposed_at
+from fama.diagnosis.first_cause import AMOUNT, offered_at, proposed_at
 from fama.diagnosis.orchestrator import weight
 from fama.dialogue.language import sentences
 from fama.dialogue.requests import turns_down

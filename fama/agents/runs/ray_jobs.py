@@ -6,20 +6,17 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fama.agents.agent_request import requester
 from fama.agents.loop import run_episode, unplayed
 from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import run_prompts
-from fama.agents.runs.stage import Stage, connected
+from fama.agents.runs.stage import Stage, opened_stage
 from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.execution.host import other_code
 from fama.execution.jobs import WorkerLost
 from fama.execution.ray_tasks import check_ray, ray_tasks
-from fama.helpers.pool import build_pool
 from fama.models.connect import check_shared
-from fama.selection.base import SelectorContext
 from fama.selection.budget import RunBudget, spent_tokens
 from fama.settings import ExperimentSettings
 
@@ -51,17 +48,8 @@ class EpisodeRecipe:
         settings = self.settings
         benchmark = load_benchmark(settings)
         check_same(settings, benchmark, self.content)
-        async with connected(settings, None, None) as (backbone, for_helpers, for_user):
-            context = SelectorContext(
-                build_pool(settings.helpers),
-                for_helpers,
-                self.failures,
-                self.outcomes,
-                settings.seed,
-                request=requester(settings, benchmark),
-                cadence=settings.cadence,
-            )
-            stage = Stage(settings, benchmark, backbone, for_user, context, self.content)
+        opened = opened_stage(settings, benchmark, self.content, failures=self.failures, outcomes=self.outcomes)
+        async with opened as stage:
 
             async def run(job: EpisodeJob) -> Episode:
                 limits = settings.budget.model_copy(update={"run": job.left})

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fama.agents.agent_request import requester
 from fama.agents.loop import run_episode
 from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
 from fama.agents.runs.progress import Progress
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
 from fama.agents.runs.run_config import FREE, check_unchanged, earlier_prompts, provenance, run_prompts, write_config
-from fama.agents.runs.stage import Stage, connected
+from fama.agents.runs.stage import Stage, opened_stage
 from fama.agents.runs.summary import RunSummary, Tally, summarise_run
 from fama.envs.base import Benchmark
 from fama.episodes.records import Episode, Failure
@@ -23,7 +22,7 @@ from fama.execution.jobs import run_pool
 from fama.files import write_atomically
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
-from fama.selection.base import SELECTORS, SelectorContext
+from fama.selection.base import SELECTORS
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
 from fama.settings import ExperimentSettings
 
@@ -64,8 +63,7 @@ async def run_planned(
         FamaError: the model cannot be reached.
     """
     benchmark = benchmark or load_benchmark(settings)
-    helpers = build_pool(settings.helpers)
-    check_budget(settings.budget, helpers)
+    check_budget(settings.budget, build_pool(settings.helpers))
     if settings.executor == "ray":
         check_remote(settings)
     selectors = {planned.selector.name for planned in plan}
@@ -79,17 +77,15 @@ async def run_planned(
     past = _Past.of(store)
     todo = _todo(plan, content["config_hash"], past.finished)
     if todo:
-        async with connected(settings, model, helper_model) as (backbone, for_helpers, for_user):
-            context = SelectorContext(
-                helpers,
-                for_helpers,
-                failures,
-                outcomes,
-                settings.seed,
-                request=requester(settings, benchmark),
-                cadence=settings.cadence,
-            )
-            stage = Stage(settings, benchmark, backbone, for_user, context, content)
+        async with opened_stage(
+            settings,
+            benchmark,
+            content,
+            model=model,
+            helper_model=helper_model,
+            failures=failures,
+            outcomes=outcomes,
+        ) as stage:
             for planned in todo.values():
                 stage.selector(planned.selector)  # what an arm lacks is said before anything is written
             jobs = (EpisodeJob(id_, planned) for id_, planned in todo.items())

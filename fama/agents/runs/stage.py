@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from fama.agents.agent_request import demonstrations_of
+from fama.agents.agent_request import demonstrations_of, requester
 from fama.agents.reading import Reader
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.run_config import with_reading
@@ -14,8 +14,10 @@ from fama.agents.setup import EpisodeSetup
 from fama.envs.base import Benchmark, UserModel
 from fama.envs.mixed import MixedDomains
 from fama.episodes.keys import EpisodeKey
+from fama.episodes.records import Failure
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.base import SELECTORS, AnySelector, SelectorContext
@@ -119,28 +121,49 @@ def build_selector(context: SelectorContext, wanted: SelectorSettings) -> AnySel
     Raises:
         BadInput: the selector is unknown, or does not take its options.
     """
+    own = context if wanted.cadence is None else replace(context, cadence=wanted.cadence)
     try:
-        return SELECTORS.load(wanted.name)(for_arm(context, wanted), **wanted.options)
+        return SELECTORS.load(wanted.name)(own, **wanted.options)
     except TypeError as error:
         raise BadInput(f"selector {wanted.arm!r}: options: {error}; fix its options") from error
 
 
-def for_arm(context: SelectorContext, wanted: SelectorSettings) -> SelectorContext:
-    """Return what an arm's selector is built from: with the arm's own cadence, where it has one."""
-    return context if wanted.cadence is None else replace(context, cadence=wanted.cadence)
-
-
 @asynccontextmanager
-async def connected(
-    settings: ExperimentSettings, model: ChatModel | None, helper_model: ChatModel | None
-) -> AsyncIterator[tuple[ChatModel, ChatModel, ChatModel | None]]:
-    """Yield the backbone, the helpers' model and the user's, as far as they are not given."""
+async def opened_stage(
+    settings: ExperimentSettings,
+    benchmark: Benchmark,
+    content: Mapping[str, Any],
+    *,
+    model: ChatModel | None = None,
+    helper_model: ChatModel | None = None,
+    failures: Mapping[str, Failure] | None = None,
+    outcomes: str | None = None,
+) -> AsyncIterator[Stage]:
+    """Connect the models that are not given, for the length of the block.
+
+    ``content`` is that of ``config.json``. Selectors see ``failures``, by task, on the retrospective track, and
+    ``outcomes``, a table to learn from.
+
+    Raises:
+        BadInput: a helper is unknown.
+        FamaError: a model cannot be reached.
+    """
     from fama.models.connect import connect
 
+    helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         if model is None:
             model = await stack.enter_async_context(connect(settings.model))
         if helper_model is None and settings.helper_model is not None:
             helper_model = await stack.enter_async_context(connect(settings.helper_model))
         user = None if settings.user_model is None else await stack.enter_async_context(connect(settings.user_model))
-        yield model, helper_model or model, user
+        context = SelectorContext(
+            helpers,
+            helper_model or model,
+            failures,
+            outcomes,
+            settings.seed,
+            request=requester(settings, benchmark),
+            cadence=settings.cadence,
+        )
+        yield Stage(settings, benchmark, model, user, context, content)

@@ -183,7 +183,7 @@ def _untold(trace: Trace, clean: bool) -> Iterator[Evidence]:
     detail = trace.episode.reward_detail
     untold = [key for key, value in detail.items() if _TOLD.search(key) and value < 1.0]
     limited = bool(LIMIT_REASONS.search(trace.episode.outcome.reason))
-    unsaid = _unsaid(trace)
+    unsaid = unsaid_outputs(trace)
     if not (untold or unsaid) and (not clean or detail or limited):
         return
     what = ", ".join(untold) or ("required outputs" if unsaid else "changes are right, the task still failed")
@@ -203,10 +203,11 @@ def _untold(trace: Trace, clean: bool) -> Iterator[Evidence]:
         yield Evidence(source="gold:computed", category="WRCO", step=step, quote=quote)
 
 
-def _unsaid(trace: Trace) -> list[str]:
+def unsaid_outputs(trace: Trace) -> tuple[str, ...]:
     """Return the required outputs that the agent never said, compared as τ-bench does: without case and commas."""
     said = "\n".join(spoken(m) for m in trace.episode.messages if m.role == "assistant").casefold().replace(",", "")
-    return [text for text in trace.episode.required_outputs or () if text.casefold().replace(",", "") not in said]
+    wanted = trace.episode.required_outputs or ()
+    return tuple(text for text in wanted if text.casefold().replace(",", "") not in said)
 
 
 def _done_over(call: Call, later: Call) -> bool:

@@ -12,13 +12,13 @@ from fama.envs.base import Environment, UserModel
 from fama.envs.checkouts import on_path, version_of
 from fama.envs.tau_bench.snapshot import Snapshot
 from fama.envs.tau_bench.world import TauEnvironment, silence_prints
+from fama.episodes.keys import TRAITS
 from fama.episodes.records import Message
 from fama.errors import BadInput
 
 #: Splits in which each domain has tasks.
 _ONE: tuple[str, ...] = ("test",)
 _THREE: tuple[str, ...] = ("test", "train", "dev")
-TRAITS = ("skeptical", "confusion", "impatience", "incoherence")
 
 
 class TauBench:

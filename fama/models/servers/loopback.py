@@ -14,8 +14,8 @@ def need_free(port: int) -> None:
         BadInput: names the port.
     """
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed a moment ago is free
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise BadInput(f"port {port} cannot be used ({error.strerror}); give another --port") from error
+            raise BadInput(f"--port {port}: cannot be used ({error.strerror}); give another one") from None

@@ -70,11 +70,10 @@ async def offline_model(name: str, context_tokens: int) -> AsyncIterator["VllmBa
 class VllmBatch:
     """A chat model over a ``vllm.LLM``. A request's seconds are its share of its batch's."""
 
-    def __init__(self, name: str, engine: Any, size: int = BATCH) -> None:
+    def __init__(self, name: str, engine: Any) -> None:
         self._name = name
         self._engine = engine
         self._contested = ContestedFields(name)
-        self._size = size
         self._waiting: deque[tuple[ChatRequest, asyncio.Future[ChatReply]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -107,7 +106,7 @@ class VllmBatch:
         while self._waiting:
             await asyncio.sleep(_PAUSE)  # whoever got an answer may ask again
             kind = _kind(self._waiting[0][0])
-            taken = [pair for pair in self._waiting if _kind(pair[0]) == kind][: self._size]
+            taken = [pair for pair in self._waiting if _kind(pair[0]) == kind][:BATCH]
             self._waiting = deque(pair for pair in self._waiting if not any(pair is one for one in taken))
             await self._settle([pair for pair in taken if not pair[1].done()])
 

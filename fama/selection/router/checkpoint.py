@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from fama.config import first_fault
 from fama.errors import BadInput, Missing
 from fama.files import sweep_temporary, write_atomically
 from fama.redaction import redact, shortened
@@ -135,9 +136,7 @@ def read_manifest(folder: Path) -> RouterManifest:
     try:
         manifest = RouterManifest.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: {place}: {first['msg']}; train the router again") from None
+        raise BadInput(f"{path}: {first_fault(error)}; train the router again") from None
     if manifest.kind not in (known := ROUTER_KINDS.names()):
         raise BadInput(
             f"{path}: unknown router kind {manifest.kind!r}; known: {', '.join(known)}; install the package that has "

@@ -10,7 +10,7 @@ from fama.errors import BadInput
 from fama.selection.base import Allowance, Selection, Selector, SelectorContext
 from fama.selection.selectors.fixed import no_options
 from fama.selection.traits import SelectorTraits, declare
-from fama.subsets import base_of, in_pool_order, is_admissible
+from fama.subsets import by_helper, in_pool_order, is_admissible
 
 
 @dataclass(eq=False)
@@ -30,11 +30,11 @@ class RandomSelector:
         size = len(subset)
         if size >= len(self.weights) or not is_admissible(subset, self.pool):
             return 0.0
-        return self.weights[size] / counts_by_size(_members(self.pool))[size]
+        return self.weights[size] / counts_by_size(by_helper(self.pool))[size]
 
     def chance_of(self, name: str) -> float:
         """Return the probability with which a helper is in the drawn subset."""
-        groups = _members(self.pool)
+        groups = by_helper(self.pool)
         if len(groups) == len(self.pool):
             mean = sum(count * weight for count, weight in enumerate(self.weights))
             return min(1.0, mean / len(self.pool)) if self.pool else 0.0
@@ -46,7 +46,7 @@ class RandomSelector:
     async def select(self, state: VisibleState, allowance: Allowance, rng: random.Random) -> Selection:
         """Return a fresh draw; each helper's probability is its chance to be in a subset."""
         size = rng.choices(range(len(self.weights)), weights=self.weights)[0]
-        groups = _members(self.pool)
+        groups = by_helper(self.pool)
         drawn = rng.sample(self.pool, size) if len(groups) == len(self.pool) else _drawn(groups, size, rng)
         subset = in_pool_order(drawn, self.pool)
         chances = {name: self.chance_of(name) for name in self.pool}
@@ -59,14 +59,6 @@ def counts_by_size(groups: Sequence[Sequence[str]]) -> list[int]:
     for group in groups:
         counts = [fewer + len(group) * more for fewer, more in zip([*counts, 0], [0, *counts], strict=True)]
     return counts
-
-
-def _members(pool: Sequence[str]) -> list[list[str]]:
-    """Return the members of a pool by helper, in its order."""
-    groups: dict[str, list[str]] = {}
-    for name in pool:
-        groups.setdefault(base_of(name), []).append(name)
-    return list(groups.values())
 
 
 def _drawn(groups: Sequence[Sequence[str]], size: int, rng: random.Random) -> list[str]:
@@ -99,7 +91,7 @@ def build(context: SelectorContext, **options: object) -> Selector:
     if size is not None and mean_size is not None:
         raise BadInput("selector.options: size and mean_size exclude each other; give one")
     pool = tuple(context.helpers)
-    most = len(_members(pool))
+    most = len(by_helper(pool))
     if mean_size is not None:
         return RandomSelector(pool, _binomial(mean_size, most))
     return RandomSelector(pool, _weights(size, most))

@@ -1,20 +1,15 @@
 """The shop's tools. They check what is possible; the policy is the agent's business."""
 
-import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from fama.envs.helpdesk.stated_facts import plain
 from fama.envs.helpdesk.task_records import Db, ToolError
 from fama.envs.helpdesk.tooling import close_case, lookup, make_tool, one_of
 
 REASONS = ("changed_mind", "found_cheaper", "ordered_by_mistake", "arrives_too_late")
 RETURN_FEE = 3.5
-
-
-def plain_address(text: str) -> str:
-    """Return an address as it is stored: lower case, single spaces, no punctuation."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def moved_date(arrives: str) -> str:
@@ -163,7 +158,7 @@ def change_address(db: Db, args: Mapping[str, Any]) -> Mapping[str, Any]:
     order = lookup(db["orders"], args["order_id"], "order")
     if order["status"] in ("delivered", "cancelled"):
         raise ToolError(f"the order is already {order['status']}")
-    order["address"] = plain_address(args["address"])
+    order["address"] = plain(args["address"])
     for item in order["items"]:
         if item["arrives"]:
             item["arrives"] = moved_date(item["arrives"])

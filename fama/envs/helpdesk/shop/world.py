@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from fama.envs.helpdesk.people import CITIES, draw_id, full_name, mail_of, street
-from fama.envs.helpdesk.shop.tools import plain_address
+from fama.envs.helpdesk.stated_facts import plain
 from fama.envs.helpdesk.task_records import Db
 
 PRODUCTS = (
@@ -97,7 +97,7 @@ class ShopWorld:
             "customer_id": customer_id or self.customer["customer_id"],
             "status": status,
             "delivered_days_ago": (days or rng.randint(3, 27)) if delivered else None,
-            "address": plain_address(street(rng)),
+            "address": plain(street(rng)),
             "items": items,
             "goods": goods,
             "shipping": shipping,
