@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from pydantic import ValidationError
+from safetensors.numpy import load_file
 
 from fama.config import load_settings
 from fama.errors import BadInput
@@ -341,8 +342,6 @@ def test_baselines_learn_from_outcomes_and_failures() -> None:
 
 
 def test_arrays_are_finite(router: Path) -> None:
-    from safetensors.numpy import load_file
-
     for values in load_file(router / "heads.safetensors").values():
         assert np.isfinite(values).all()
 
@@ -364,6 +363,18 @@ def test_training_goes_on_from_a_checkpoint(tiny: str, tmp_path: Path) -> None:
     assert tasks["again"] == tasks["before"] | tasks["fresh"]
     other = load_router(tmp_path / "fresh").predictor.scores(features)(masks).logit
     assert other != pytest.approx(before.scores(features)(masks).logit, abs=1e-4)
+
+
+def test_where_no_epoch_is_better_all_of_the_start_is_kept(tiny: str, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    train_on(settings(encoder=tiny_encoder(tiny), optimiser={"lr_encoder": 0.01}), DATA, before)
+    worse = {"lr": 3.0, "lr_population": 3.0, "lr_encoder": 1.0, "epochs": 1}
+    train_on(settings(encoder=tiny_encoder(tiny), init=str(before), optimiser=worse), DATA, tmp_path / "again")
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert "no epoch beat the start" in card and "loss of the initial router (start)" in card
+    for name in ("heads.safetensors", "adapter/adapter_model.safetensors"):
+        was, now = load_file(before / name), load_file(tmp_path / "again" / name)
+        assert all(np.array_equal(was[key], now[key]) for key in was)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class EncoderTrainer(RouterTrainer):
         if encoder.trainable:
             weights = {name: value.numpy() for name, value in encoder.adapter_state().items()}
             adapter = (encoder.adapter_config(), weights)
+        start = "context-free model" if settings.init is None else "initial router"
         kept = "" if fitted.best_loss < fitted.start_loss else " (no epoch beat the start, which was kept)"
         return Trained(
             arrays={name: value.detach().float().numpy() for name, value in fitted.network.state_dict().items()},
@@ -42,7 +43,7 @@ class EncoderTrainer(RouterTrainer):
             labelled=bool(settings.losses.categories),
             notes={
                 "epochs": str(fitted.epochs),
-                "validation loss of the context-free model (start)": f"{fitted.start_loss:.4f}",
+                f"validation loss of the {start} (start)": f"{fitted.start_loss:.4f}",
                 "best validation loss": f"{fitted.best_loss:.4f}{kept}",
             },
         )
