@@ -6,6 +6,7 @@ import warnings
 from training.data.load import taxonomy_of
 from training.kinds.base import FitTask, RouterTrainer, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
+from training.kinds.label_arrays import LabelArrays
 
 
 class EncoderTrainer(RouterTrainer):
@@ -23,6 +24,8 @@ class EncoderTrainer(RouterTrainer):
 
         settings, split = task.settings, task.split
         context_free = fit_context_free(OutcomeArrays(split.train, settings.losses)) if task.with_outcomes else None
+        if task.with_labels:
+            LabelArrays(split.train)
         categories = len(taxonomy_of(settings.data).codes)
         fitted = fit_network(settings, split.train, split.validation, context_free, categories, task.work, task.ckpt)
         if fitted is None:
