@@ -171,7 +171,7 @@ def test_failures_give_coverage_and_categories() -> None:
 def test_a_logged_failure_is_read_from_the_users_first_words_on() -> None:
     """A log that opens with the agent's greeting, as those of tau2 do: before it no state differs from another."""
     said = [("system", "policy"), ("assistant", "Hi! How can I help?"), ("user", "I moved."), ("assistant", "Where?")]
-    messages = tuple(Message(role=role, content=content) for role, content in said)  # type: ignore[arg-type]
+    messages = tuple(Message(role=role, content=content) for role, content in said)
     log = episode(messages=messages, decisions=())
     assert decision_steps(log) == (3,)
     (example,) = failure_examples([failure()], [log], {"DCE": frozenset({"DCV"})}, CODES).examples
