@@ -384,14 +384,22 @@ def test_where_no_epoch_is_better_all_of_the_start_is_kept(tiny: str, tmp_path: 
         ({"encoder": {"lora": None}}, "has adapters; set encoder.lora"),
         ({"encoder": {"lora": {"rank": 4, "alpha": 4}}}, "adapters with r 2"),
         ({"encoder": {"window": 16}}, "has window 32, this config 16"),
+        ({"data": {"cost": "seconds", "outcomes": ["x"]}}, "has data.cost tokens, this config seconds"),
     ],
 )
 def test_another_shape_cannot_go_on(
     changes: dict[str, Any], words: str, tiny: str, router: Path, tmp_path: Path
 ) -> None:
-    groups = {"encoder": tiny_encoder(tiny) | changes.get("encoder", {}), "network": changes.get("network", {})}
+    groups = changes | {"encoder": tiny_encoder(tiny) | changes.get("encoder", {})}
     with pytest.raises(BadInput, match=words):
         train_on(settings(init=str(router), **groups), DATA, tmp_path / "out")
+
+
+def test_labels_go_on_in_the_unit_of_the_router_that_they_start_from() -> None:
+    labels = {"losses": {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}, "data": {"cost": "seconds"}}
+    assert settings(init="somewhere", **labels).data.cost == "seconds"
+    with pytest.raises(ValidationError, match="labels have no cost; set tokens"):
+        settings(**labels)
 
 
 def test_a_linear_router_cannot_go_on() -> None:
