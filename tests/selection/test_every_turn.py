@@ -77,7 +77,7 @@ async def test_a_router_is_asked_before_every_decision(tmp_path: Path) -> None:
     [(None, {}), (0.05, {"decision": 150}), (0.0, {"episode": 200}), (0.05, {"run": 900, "decision": 200})],
 )
 def test_a_run_decides_as_its_log_is_read(lam: float | None, budget: dict[str, int], tmp_path: Path) -> None:
-    """What a router for every turn chose is what it chooses in the logged states, by what the log says was spent."""
+    """A router for every turn chose what it chooses in the logged states, by what the log says was spent."""
     folder = Path("checkpoints/helpdesk-turn")
     options = {"checkpoint": str(folder)} | ({} if lam is None else {"lam": lam})
     model, limits = quitter("scripted:quitter", "shop", {"dev": 4}), {"steps": 30}

@@ -396,7 +396,10 @@ def test_another_shape_cannot_go_on(
 
 
 def test_labels_go_on_in_the_unit_of_the_router_that_they_start_from() -> None:
-    labels = {"losses": {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}, "data": {"cost": "seconds"}}
+    labels: dict[str, Any] = {
+        "losses": {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0},
+        "data": {"cost": "seconds"},
+    }
     assert settings(init="somewhere", **labels).data.cost == "seconds"
     with pytest.raises(ValidationError, match="labels have no cost; set tokens"):
         settings(**labels)
