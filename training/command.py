@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from fama.config import add_config_flags, config_words, read_settings, with_flag
-from fama.errors import BadInput
-from training.settings import TrainSettings
+from fama.errors import BadInput, FamaError
+from fama.selection.router.checkpoint_files import WORK
+from training.settings import STATE, TrainSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,10 @@ def main(args: argparse.Namespace) -> int:
     if settings.rounds > 1:
         manifest = train_in_rounds(settings, out, _command(args), told=_tell)
     else:
-        manifest = train(settings, out, _command(args), args.ckpt)
+        try:
+            manifest = train(settings, out, _command(args), args.ckpt)
+        except KeyboardInterrupt:
+            raise FamaError(_interrupted(out / WORK / STATE / "last.ckpt")) from None
     if manifest is not None:
         calibration = manifest.calibration
         error = "too few rows" if calibration.ece_after is None else f"{calibration.ece_after:.3f}"
@@ -53,6 +57,14 @@ def main(args: argparse.Namespace) -> int:
             f"{manifest.kind} router for {'+'.join(manifest.pool)} → {out}\n{told}\ncard: {out / 'README.md'}\n"
         )
     return 0
+
+
+def _interrupted(state: Path) -> str:
+    if state.is_file():
+        return (
+            f"interrupted; its last whole epoch is kept in {state}: --ckpt last goes on from it, without it starts anew"
+        )
+    return "interrupted before there was something to keep; the same command starts anew"
 
 
 def _tell(line: str) -> None:

@@ -376,7 +376,7 @@ class TrainSettings(Settings):
                 "data.repairs were chosen by a search, not drawn at random, so no propensity holds for them: set "
                 "guarantee to null, losses.inverse_propensity to false and losses.decision to 0"
             )
-        if data.cost != "tokens" and not (data.repairs or data.outcomes):
+        if data.cost != "tokens" and not (data.repairs or data.outcomes or self.init):  # its own unit, if it has one
             raise ValueError("data.cost: labels have no cost; set tokens, or learn from data.outcomes or data.repairs")
         if data.view == "prospective" and data.plain:
             raise ValueError("data.plain is for data.view retrospective; leave it out, or set the view")

@@ -72,16 +72,28 @@ def state_at(episode: Episode, turn: int) -> VisibleState:
 def decision_steps(episode: Episode) -> tuple[int, ...]:
     """Return the index in the messages of what each decision of a logged episode produced.
 
-    Episodes without decision records (imported ones) count every assistant message as a decision.
+    Episodes without decision records (imported ones) count every assistant message as a decision, but a greeting before
+    the user's first words: no agent decided on it, and before it there is no conversation to decide by.
     """
+    start = _start(episode.messages)
     recorded = tuple(decision.message_index for decision in episode.decisions)
-    return recorded or tuple(i for i, message in enumerate(episode.messages) if message.role == "assistant")
+    return recorded or tuple(i for i, one in enumerate(episode.messages) if one.role == "assistant" and i >= start)
 
 
 def turn_of(messages: Sequence[Message]) -> int:
     """Count the assistant's messages since the user's first; a greeting before it was no decision."""
     start = next((index for index, message in enumerate(messages) if message.role == "user"), 0)
     return sum(message.role == "assistant" for message in messages[start:])
+
+
+def _start(messages: Sequence[Message]) -> int:
+    """Return the index of the user's first message where the agent did nothing but speak before it; else 0."""
+    for index, message in enumerate(messages):
+        if message.role == "user":
+            return index
+        if message.role == "tool" or message.tool_calls:
+            break
+    return 0
 
 
 def state_after(episode: Episode) -> VisibleState:

@@ -1,6 +1,8 @@
 """``cadence: turn`` with every selector: asked before every decision, its propensity logged, budgets kept."""
 
+import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,18 @@ import pytest
 
 from fama.agents.runs.runner import Planned, run_planned
 from fama.episodes.records import Episode
+from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
+from fama.helpers.pool import build_pool
 from fama.models.base import ChatRequest
 from fama.models.scripted import ScriptedModel
-from fama.settings import RunSettings, SelectorSettings
+from fama.selection.base import Allowance
+from fama.selection.budget import helper_cap, spent_tokens
+from fama.selection.router.checkpoint import load_router
+from fama.settings import HelperSettings, RunSettings, SelectorSettings
+from fama.subsets import flagged
 from tests.support.every_selector import Inputs
+from tests.support.scripted_backbone import quitter
 
 ASKING = '{"tool": "find_orders", "arguments": {"email": "a@example.com"}}'
 PLAIN = [("none", {}), ("all", {}), ("irma", {}), ("rule", {}), ("fixed", {"subset": ["Memory"]})]
@@ -25,13 +34,15 @@ def reply(request: ChatRequest) -> str:
     return request.prefill + ASKING.removeprefix('{"tool": "' if request.prefill.endswith('{"tool": "') else "")
 
 
-async def run(out: Path, name: str, options: dict[str, Any], tasks: int = 2, **changes: Any) -> list[Episode]:
+async def run(
+    out: Path, name: str, options: dict[str, Any], tasks: int = 2, model: ScriptedModel | None = None, **changes: Any
+) -> list[Episode]:
     arm = SelectorSettings(name=name, options=options)
     ids = tuple(f"shop-dev-{number:04d}" for number in range(tasks))
     settings = RunSettings.model_validate(
         {"tasks": ids, "cadence": "turn", "helpers": {"reading": "patterns"}, "limits": {"steps": 4}, **changes}
     )
-    model = ScriptedModel("scripted:looks", reply)
+    model = model or ScriptedModel("scripted:looks", reply)
     await run_planned(settings, [Planned(task, 0, arm) for task in ids], out, model=model, progress=False)
     return list(read_episodes(out))
 
@@ -59,6 +70,38 @@ async def test_a_router_is_asked_before_every_decision(tmp_path: Path) -> None:
     checkpoint = Inputs(tmp_path / "inputs").router("linear")
     for episode in await run(tmp_path / "run", "learned", {"checkpoint": checkpoint}):
         assert [decision.propensity for decision in episode.decisions] == [1.0] * len(episode.decisions)
+
+
+@pytest.mark.parametrize(
+    ("lam", "budget"),
+    [(None, {}), (0.05, {"decision": 150}), (0.0, {"episode": 200}), (0.05, {"run": 900, "decision": 200})],
+)
+def test_a_run_decides_as_its_log_is_read(lam: float | None, budget: dict[str, int], tmp_path: Path) -> None:
+    """A router for every turn chose what it chooses in the logged states, by what the log says was spent."""
+    folder = Path("checkpoints/helpdesk-turn")
+    options = {"checkpoint": str(folder)} | ({} if lam is None else {"lam": lam})
+    model, limits = quitter("scripted:quitter", "shop", {"dev": 4}), {"steps": 30}
+    episodes = asyncio.run(run(tmp_path, "learned", options, 4, model, budget=budget, limits=limits, concurrency=1))
+    router, helpers = load_router(folder), build_pool(HelperSettings())
+    costs = [helper_cap(helpers[name]) for name in router.manifest.pool]
+    objective = router.objective() if lam is None else replace(router.objective(), lam=lam)
+    before, noted, chosen = 0, 0, set()
+    for episode in episodes:
+        for decision in episode.decisions:
+            spent = spent_tokens(episode, before=decision.turn)
+            used = {"decision": 0, "episode": spent, "run": before + spent}
+            left = [limit - used[name] for name, limit in budget.items()]
+            choice = router.choose(
+                router.featurise(state_at(episode, decision.turn)),
+                Allowance(max(0, min(left))) if left else None,
+                objective=objective,
+                costs=costs,
+            )
+            assert decision.subset == flagged(choice.members, router.manifest.pool) and not decision.dropped
+            noted += len(decision.notes)
+            chosen.add(decision.subset)
+        before += spent_tokens(episode)
+    assert noted and len(chosen) > 1
 
 
 @pytest.mark.parametrize("limit", ["decision", "episode", "run"])

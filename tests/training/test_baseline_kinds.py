@@ -120,6 +120,15 @@ def test_the_prior_reads_the_domain_and_no_conversation(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("kind", ["linear", "knn", "boosting", "prior", "one_vs_rest", "encoder"])
+def test_labels_that_no_training_task_has_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    """All that were labelled are blamed on the user, say, or lie in validation."""
+    config = TrainSettings.model_validate({"kind": kind, "losses": {"coverage": 1.0, "categories": 0.5}})
+    with pytest.raises(BadInput, match=r"^data\.failures: no training task has a labelled failure") as caught:
+        train_on(config, outcome_examples(outcome_rows(make_tasks(12)), POOL), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_single_training_state_is_learned_from_without_a_warning(kind: str, tmp_path: Path) -> None:
     two = [

@@ -7,9 +7,9 @@ import pytest
 
 from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
-from fama.episodes.records import Decision, Episode, Failure, LedgerRow, Message, Outcome
+from fama.episodes.records import Decision, Episode, Failure, FunctionCall, LedgerRow, Message, Outcome, ToolCall
 from fama.episodes.spending import CostUnit
-from fama.episodes.state import state_to_json
+from fama.episodes.state import decision_steps, state_to_json
 from fama.errors import BadInput
 from fama.selection.router.features import Features, Segment
 from fama.subsets import POOL
@@ -179,6 +179,22 @@ def test_failures_give_coverage_and_categories() -> None:
     assert example.categories == (True, False, True, False)
     assert example.success is None
     assert [segment.text for segment in example.features.segments] == ["policy", "hello 0"]
+
+
+def test_a_logged_failure_is_read_from_the_users_first_words_on() -> None:
+    """A log that opens with the agent's greeting, as those of tau2 do: before it no state differs from another."""
+    said = [("system", "policy"), ("assistant", "Hi! How can I help?"), ("user", "I moved."), ("assistant", "Where?")]
+    messages = tuple(Message(role=role, content=content) for role, content in said)
+    log = episode(messages=messages, decisions=())
+    assert decision_steps(log) == (3,)
+    (example,) = failure_examples([failure()], [log], {"DCE": frozenset({"DCV"})}, CODES).examples
+    assert [segment.text for segment in example.features.history()] == ["Hi! How can I help?", "I moved."]
+    silent = log.model_copy(update={"messages": messages[:3]})
+    assert decision_steps(silent) == ()
+    call = ToolCall(id="1", function=FunctionCall(name="look", arguments="{}"))
+    acting = messages[1].model_copy(update={"tool_calls": (call,)})
+    assert decision_steps(log.model_copy(update={"messages": (messages[0], acting, *messages[2:])})) == (1, 3)
+    assert decision_steps(log.model_copy(update={"messages": messages[:2]})) == (1,)
 
 
 def test_faults_of_others_and_empty_labels_are_counted() -> None:

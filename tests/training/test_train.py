@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from pydantic import ValidationError
+from safetensors.numpy import load_file
 
 from fama.config import load_settings
 from fama.errors import BadInput
@@ -341,8 +342,6 @@ def test_baselines_learn_from_outcomes_and_failures() -> None:
 
 
 def test_arrays_are_finite(router: Path) -> None:
-    from safetensors.numpy import load_file
-
     for values in load_file(router / "heads.safetensors").values():
         assert np.isfinite(values).all()
 
@@ -366,6 +365,18 @@ def test_training_goes_on_from_a_checkpoint(tiny: str, tmp_path: Path) -> None:
     assert other != pytest.approx(before.scores(features)(masks).logit, abs=1e-4)
 
 
+def test_where_no_epoch_is_better_all_of_the_start_is_kept(tiny: str, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    train_on(settings(encoder=tiny_encoder(tiny), optimiser={"lr_encoder": 0.01}), DATA, before)
+    worse = {"lr": 3.0, "lr_population": 3.0, "lr_encoder": 1.0, "epochs": 1}
+    train_on(settings(encoder=tiny_encoder(tiny), init=str(before), optimiser=worse), DATA, tmp_path / "again")
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert "no epoch beat the start" in card and "loss of the initial router (start)" in card
+    for name in ("heads.safetensors", "adapter/adapter_model.safetensors"):
+        was, now = load_file(before / name), load_file(tmp_path / "again" / name)
+        assert all(np.array_equal(was[key], now[key]) for key in was)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -373,14 +384,25 @@ def test_training_goes_on_from_a_checkpoint(tiny: str, tmp_path: Path) -> None:
         ({"encoder": {"lora": None}}, "has adapters; set encoder.lora"),
         ({"encoder": {"lora": {"rank": 4, "alpha": 4}}}, "adapters with r 2"),
         ({"encoder": {"window": 16}}, "has window 32, this config 16"),
+        ({"data": {"cost": "seconds", "outcomes": ["x"]}}, "has data.cost tokens, this config seconds"),
     ],
 )
 def test_another_shape_cannot_go_on(
     changes: dict[str, Any], words: str, tiny: str, router: Path, tmp_path: Path
 ) -> None:
-    groups = {"encoder": tiny_encoder(tiny) | changes.get("encoder", {}), "network": changes.get("network", {})}
+    groups = changes | {"encoder": tiny_encoder(tiny) | changes.get("encoder", {})}
     with pytest.raises(BadInput, match=words):
         train_on(settings(init=str(router), **groups), DATA, tmp_path / "out")
+
+
+def test_labels_go_on_in_the_unit_of_the_router_that_they_start_from() -> None:
+    labels: dict[str, Any] = {
+        "losses": {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0},
+        "data": {"cost": "seconds"},
+    }
+    assert settings(init="somewhere", **labels).data.cost == "seconds"
+    with pytest.raises(ValidationError, match="labels have no cost; set tokens"):
+        settings(**labels)
 
 
 def test_a_linear_router_cannot_go_on() -> None:

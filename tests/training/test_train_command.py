@@ -8,6 +8,7 @@ from fama.cli import main
 from fama.episodes.records import Decision, Episode, Outcome
 from fama.subsets import POOL
 from training.data.synthetic import make_tasks
+from training.network.tiny import write_tiny_encoder
 
 HASHED = ["kind=linear", "vectors.source=hashed", "vectors.components=8", "vectors.buckets=256", "linear.folds=2"]
 
@@ -63,6 +64,30 @@ def test_train_then_select(table: Path, episodes: Path, tmp_path: Path, capsys: 
     assert main(["select", "--router", str(out), "--episodes", str(episodes), "--allowance", "0", "--limit", "2"]) == 0
     shown = capsys.readouterr().out
     assert "none" in shown and "2 decisions of 2 episodes" in shown
+
+
+def test_an_interrupted_training_says_what_goes_on_from_where(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --ckpt the same command starts anew, and its first step is to drop what was kept."""
+
+    def ctrl_c(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.train.finish", ctrl_c)
+    tiny = write_tiny_encoder(tmp_path / "tiny")
+    encoder = ["kind=encoder", f"encoder={{name: {tiny}, window: 32, lora: null}}", "optimiser.epochs=1"]
+    common = ["train", f"data.outcomes=[{table}]", "trainer={wandb: disabled, progress: false}", "--out"]
+    for own, told in (
+        (HASHED, "the same command starts anew"),
+        (encoder, "--ckpt last goes on from it, without it starts anew"),
+    ):
+        assert main([*common, str(tmp_path / "out"), *own]) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("fama: interrupted") and error.endswith(told)
+    assert (tmp_path / "out" / "work" / "state" / "last.ckpt").is_file()
+    monkeypatch.undo()
+    assert main([*common, str(tmp_path / "out"), *encoder, "--ckpt", "last"]) == 0
 
 
 def test_print_config_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import warnings
 from training.data.load import taxonomy_of
 from training.kinds.base import FitTask, RouterTrainer, Trained
 from training.kinds.context_free import OutcomeArrays, fit_context_free
+from training.kinds.label_arrays import LabelArrays
 
 
 class EncoderTrainer(RouterTrainer):
@@ -23,6 +24,8 @@ class EncoderTrainer(RouterTrainer):
 
         settings, split = task.settings, task.split
         context_free = fit_context_free(OutcomeArrays(split.train, settings.losses)) if task.with_outcomes else None
+        if task.with_labels:
+            LabelArrays(split.train)
         categories = len(taxonomy_of(settings.data).codes)
         fitted = fit_network(settings, split.train, split.validation, context_free, categories, task.work, task.ckpt)
         if fitted is None:
@@ -32,6 +35,7 @@ class EncoderTrainer(RouterTrainer):
         if encoder.trainable:
             weights = {name: value.numpy() for name, value in encoder.adapter_state().items()}
             adapter = (encoder.adapter_config(), weights)
+        start = "context-free model" if settings.init is None else "initial router"
         kept = "" if fitted.best_loss < fitted.start_loss else " (no epoch beat the start, which was kept)"
         return Trained(
             arrays={name: value.detach().float().numpy() for name, value in fitted.network.state_dict().items()},
@@ -42,7 +46,7 @@ class EncoderTrainer(RouterTrainer):
             labelled=bool(settings.losses.categories),
             notes={
                 "epochs": str(fitted.epochs),
-                "validation loss of the context-free model (start)": f"{fitted.start_loss:.4f}",
+                f"validation loss of the {start} (start)": f"{fitted.start_loss:.4f}",
                 "best validation loss": f"{fitted.best_loss:.4f}{kept}",
             },
         )

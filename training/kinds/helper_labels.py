@@ -28,6 +28,7 @@ from fama.selection.router.kinds.label_heads import logit
 from fama.settings import Settings
 from training.data.examples import Example, Flags
 from training.kinds.base import FitTask, HeadFit
+from training.kinds.label_arrays import LabelArrays
 from training.kinds.state_vectors import Rows, tune
 from training.settings import Strength
 
@@ -71,10 +72,8 @@ def helper_labels(task: FitTask) -> HelperLabels:
             f"losses.inverse_propensity: a {settings.kind} router learns from the best subsets; set it to false"
         )
     rows: list[tuple[str, Features, list[float], Flags, float]] = []
-    labelled = [e for e in train if e.coverage is not None and e.categories is not None] if task.with_labels else []
+    labelled = LabelArrays(train).examples if task.with_labels else []
     count = len(labelled[0].categories or ()) if labelled else 0
-    if task.with_labels and not labelled:
-        raise BadInput("data.failures: no training task has a labelled failure to learn from; give more")
     for one in labelled:
         rows.append(
             (one.task, one.features, [float(flag) for flag in one.categories or ()], one.coverage or (), one.weight)

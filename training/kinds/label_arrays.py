@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fama.errors import BadInput
 from fama.selection.decision_rule import Floats
 from training.data.examples import Example
 from training.kinds.state_vectors import Rows
@@ -17,6 +18,8 @@ class LabelArrays:
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = [e for e in examples if e.coverage is not None and e.categories is not None]
+        if not self.examples:
+            raise BadInput("data.failures: no training task has a labelled failure to learn from; give more")
         flags = [(*(e.categories or ()), *(e.coverage or ())) for e in self.examples]
         self.flags: Floats = np.array(flags, dtype=np.float64)
         self.weights: Floats = np.array([example.weight for example in self.examples])

@@ -80,8 +80,9 @@ def fit_network(
         torch.manual_seed(derive_seed(settings.seed, "network"))
         network = build_network(shape, train, context_free, start_vectors)
         if settings.init is not None:
-            start_from(settings.init, member_names(settings.data.pool), encoder, network)
+            start_from(settings.init, member_names(settings.data.pool), settings.data.cost, encoder, network)
         untrained = copy.deepcopy(network)
+        adapters = {name: part.detach().clone() for name, part in encoder.named_parameters() if part.requires_grad}
         table = chunk_table(encoder, [*train, *validation])
         module = RouterModule(encoder, network, settings, table.windows[: table.frame], _choices(settings, train))
         order = torch.Generator().manual_seed(derive_seed(settings.seed, "batches"))
@@ -124,7 +125,8 @@ def fit_network(
             scale, bias = module.label_scale.detach().cpu(), module.label_bias.detach().cpu()
             utilities_as_labels(network, float(scale[label]), bias[label])
     else:
-        best, network = start, untrained
+        best, encoder, network = start, module.encoder.cpu(), untrained
+        encoder.load_state_dict(adapters, strict=False)
     return Fitted(encoder, network, shape, start, best, trainer.current_epoch)
 
 

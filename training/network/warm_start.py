@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from safetensors.numpy import load_file
 
+from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.checkpoint_files import ADAPTER, ADAPTER_CONFIG, HEADS
@@ -13,13 +14,15 @@ from fama.selection.router.network import RouterNetwork
 from fama.subsets import join_subset
 
 
-def start_from(folder: str, pool: tuple[str, ...], encoder: SegmentEncoder, network: RouterNetwork) -> None:
+def start_from(
+    folder: str, pool: tuple[str, ...], cost: CostUnit, encoder: SegmentEncoder, network: RouterNetwork
+) -> None:
     """Load a checkpoint's weights into a network and its encoder, both of the coming training.
 
     Adapters of the checkpoint go on being trained; where it has none, fresh ones start, which change nothing at first.
 
     Raises:
-        BadInput: the folder is no checkpoint, or one of another kind, pool, encoder or shape.
+        BadInput: the folder is no checkpoint, or one of another kind, pool, unit of cost, encoder or shape.
     """
     path = Path(folder)
     router = load_router(path)
@@ -28,6 +31,7 @@ def start_from(folder: str, pool: tuple[str, ...], encoder: SegmentEncoder, netw
         raise BadInput(f"init: {folder} is a {manifest.kind} router; give one of kind encoder, or leave init out")
     for what, then, now in (
         ("pool", join_subset(manifest.pool), join_subset(pool)),
+        ("data.cost", manifest.cost_unit, cost),
         ("encoder", manifest.encoder.name, encoder.name),
         ("window", manifest.encoder.window, encoder.window),
         ("network", manifest.network, network.shape.model_copy(update={"dropout": manifest.network.dropout})),
