@@ -1,5 +1,6 @@
 """Explicit registries: a dict of dotted paths a family, extended by entry points, loaded on use."""
 
+import errno
 import logging
 import os
 import sys
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 TRACEBACK = "FAMA_TRACEBACK"
 #: Code that is no plug-in's: where a plug-in calls it wrongly, the plug-in raised.
 _PACKAGES = frozenset(("fama", "training", "eval")) | sys.stdlib_module_names
+_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
 #: Plug-ins in use, each as its family and name with the module of its code.
 _IN_USE: dict[tuple[str, str], str] = {}
 
@@ -144,7 +146,12 @@ def plug_ins_named() -> Iterator[None]:
 
 
 def fault_of_plug_in(error: Exception) -> str | None:
-    """Return in one line which plug-in raised, where and what; None where no code of one was under way."""
+    """Return in one line which plug-in raised, where and what; None where no code of one was under way.
+
+    A disk that is full or broken is no plug-in's fault, whoever wrote to it.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return None
     place = _place_in_plug_in(error)
     if place is None:
         return None

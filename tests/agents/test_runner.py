@@ -122,7 +122,7 @@ async def test_an_edited_helper_file_is_refused(tmp_path: Path) -> None:
     del config["prompts"]["helpers/tone.yaml"]  # as folders of before are
     (out / "config.json").write_text(json.dumps(config))
     assert (await run_planned(chosen, plan(3), out, model=gold_model())).overall.episodes == 3
-    with pytest.raises(BadInput, match=r"gone\.yaml: No such file"):
+    with pytest.raises(BadInput, match=r"gone\.yaml: cannot be read \(No such file"):
         await run_planned(settings(helpers={"pool": ["gone.yaml"]}), plan(1), tmp_path, model=gold_model())
 
 
