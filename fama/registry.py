@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 #: Variable of the environment that has the traceback of a plug-in's error logged, too.
 TRACEBACK = "FAMA_TRACEBACK"
 #: Code that is no plug-in's: where a plug-in calls it wrongly, the plug-in raised.
-_PACKAGES = frozenset(("fama", "training", "eval")) | sys.stdlib_module_names
+_OWN = frozenset(("fama", "training", "eval"))
+_PACKAGES = _OWN | sys.stdlib_module_names
 _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO))
 #: Plug-ins in use, each as its family and name with the module of its code.
 _IN_USE: dict[tuple[str, str], str] = {}
@@ -148,9 +149,11 @@ def plug_ins_named() -> Iterator[None]:
 def fault_of_plug_in(error: Exception) -> str | None:
     """Return in one line which plug-in raised, where and what; None where no code of one was under way.
 
-    A disk that is full or broken is no plug-in's fault, whoever wrote to it.
+    A disk that is full or broken, and a part of this package that is not installed, are no plug-in's faults.
     """
     if isinstance(error, OSError) and error.errno in _DISK:
+        return None
+    if isinstance(error, ModuleNotFoundError) and missing_extra(error, "") is not None:
         return None
     place = _place_in_plug_in(error)
     if place is None:
@@ -165,8 +168,10 @@ def fault_of_plug_in(error: Exception) -> str | None:
 def _place_in_plug_in(error: Exception) -> str | None:
     """Return in words the plug-in that raised, with file and line; None where no code of one was under way.
 
+    Where code of this package raised that the plug-in called, its place is told, too: either may be at fault.
     Code of a package counts as that of its plug-ins, of several those in the very module.
     """
+    beneath = ""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         module = str(frame.f_globals.get("__name__", ""))
         package = module.partition(".")[0]
@@ -174,7 +179,9 @@ def _place_in_plug_in(error: Exception) -> str | None:
         of_package = {key for key, name in _IN_USE.items() if name.partition(".")[0] == package}
         if package not in _PACKAGES and (found := own or of_package):
             names = ", ".join(f"{family}: {name!r}" for family, name in sorted(found))
-            return f"{names} ({frame.f_code.co_filename}:{line})"
+            return f"{names} ({frame.f_code.co_filename}:{line}{beneath})"
+        if package in _OWN and not beneath:
+            beneath = f", in its call of {frame.f_code.co_filename}:{line}"
     return None
 
 

@@ -18,9 +18,13 @@ from fama.helpers.base import HELPERS
 from fama.mining.search.base import SEARCHES
 from fama.registry import Registry, plug_ins_named
 from fama.selection.base import SELECTORS
+from fama.text.clean import clean
 
 CODE = """
 from types import SimpleNamespace
+
+def calling(inner, *values):
+    return inner(*values)
 
 def boom(*values, **options):
     raise KeyError("no such\\nthing")
@@ -122,3 +126,21 @@ def test_an_error_of_no_plug_in_stays_what_it_is() -> None:
     with pytest.raises(BadInput, match="^as it is$"), plug_ins_named():
         raise BadInput("as it is")
     registry.remove("partial")
+
+
+def test_code_of_this_package_that_raises_beneath_a_plug_in_is_named_too(broken: Path) -> None:
+    SEARCHES.load("broken")
+    told = rf"^search: 'broken' \({broken}:5, in its call of {Path(clean.__code__.co_filename)}:\d+\): "
+    with pytest.raises(BadInput, match=told), plug_ins_named():
+        sys.modules[broken.stem].calling(clean, 5)
+
+
+def test_an_extra_that_is_not_installed_is_no_fault_of_a_plug_in(broken: Path) -> None:
+    """The command then says how to install it."""
+
+    def needs_torch() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    SEARCHES.load("broken")
+    with pytest.raises(ModuleNotFoundError), plug_ins_named():
+        sys.modules[broken.stem].calling(needs_torch)

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, cast
 from fama.advising.advice import Advice
 from fama.advising.advisor import Advisor
 from fama.advising.conversation import tools_in
-from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS
+from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS, conversation_opening
 from fama.advising.repeated_notes import StreamedReply, ends_words, own_content
 from fama.errors import BadInput
 from fama.execution.background import is_cancelled
@@ -170,8 +170,8 @@ class _Streaming(_Advised):
         return noted, advice
 
     def _is_paused(self, kwargs: dict[str, Any]) -> bool:
-        """Return whether the model gets no notes for now; such a request counts as one without notes."""
-        paused = self._advisor.refusals.paused(self._model(kwargs))
+        """Return whether such a request gets no notes for now; it then counts as one without notes."""
+        paused = self._advisor.refusals.paused(*self._asker(kwargs))
         self._advisor.failures += paused
         return paused
 
@@ -179,17 +179,20 @@ class _Streaming(_Advised):
         """Note that the endpoint took a request; return the opening that the reply may repeat."""
         if advice is None:
             return ""
-        self._advisor.refusals.taken(self._model(kwargs))
+        self._advisor.refusals.taken(*self._asker(kwargs))
         return advice.opening
 
     def _refused(self, kwargs: dict[str, Any], error: Exception) -> None:
         """Note that the endpoint took a request only without its notes."""
         self._failed(error)
-        if self._advisor.refusals.refused(self._model(kwargs)):
-            log.warning("no notes for this model for %d s: its endpoint refuses requests with them", PAUSE_SECONDS)
+        if whose := self._advisor.refusals.refused(*self._asker(kwargs)):
+            told = "no notes for %s %.80r for %d s: its endpoint refuses requests with them"
+            log.warning(told, whose, kwargs.get("model"), PAUSE_SECONDS)
 
-    def _model(self, kwargs: dict[str, Any]) -> str:
-        return f"{getattr(getattr(self._inner, '_client', None), 'base_url', '')} {kwargs.get('model')}"
+    def _asker(self, kwargs: dict[str, Any]) -> tuple[str, str]:
+        """Return the model, with its endpoint, and the conversation of a request."""
+        model = f"{getattr(getattr(self._inner, '_client', None), 'base_url', '')} {kwargs.get('model')}"
+        return model, conversation_opening(kwargs["messages"])
 
     def stream(self, *args: Any, **kwargs: Any) -> Any:
         """Return the manager of a streamed reply, which asks by this object's ``create``."""

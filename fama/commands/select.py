@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fama.episodes.state import state_at
+from fama.episodes.state import decision_steps, state_at
 from fama.errors import BadInput
 from fama.randomness import generator
 from fama.selection.base import Allowance, AnySelector, Selection, SelectorContext, select_for
@@ -89,7 +89,7 @@ def _choose(
     for count, episode in enumerate(read_episodes(path)):
         if limit is not None and count >= limit:
             return
-        decisions = len(episode.decisions) or sum(message.role == "assistant" for message in episode.messages)
+        decisions = len(decision_steps(episode))
         for turn in range(min(decisions, 1) if first else decisions):
             rng = generator(0, "select", episode.id, turn)
             selection = asyncio.run(select_for(episode.key.pair, selector, state_at(episode, turn), allowance, rng))

@@ -87,7 +87,7 @@ class RecordStore(Generic[R]):
                             fix = "move the file away and make it anew with this release"
                             raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                         fix = f"fix or delete that line{', or ' + hint if hint and number == 1 else ''}"
-                        if _is_torn(line):
+                        if is_torn(line):
                             return
                         raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                     yield record
@@ -141,7 +141,7 @@ class RecordStore(Generic[R]):
         if tail.endswith(b"\n"):
             return size
         last = tail[tail.rfind(b"\n") + 1 :]
-        if _is_torn(last):
+        if is_torn(last):
             return file.truncate(size - len(last))
         _write(file, b"\n")
         return size + 1
@@ -176,7 +176,7 @@ def existing_file(path: Path, name: str) -> Path:
     return path
 
 
-def _is_torn(line: bytes) -> bool:
+def is_torn(line: bytes) -> bool:
     """Return whether a line is the beginning of a record, left by an interrupted write: no line break, no whole JSON.
 
     A record is an object, so the beginning of a list is somebody else's file.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fama.episodes.jsonl import RecordStore, existing_file, line_of
+from fama.episodes.jsonl import RecordStore, existing_file, is_torn, line_of
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.files import sweep_temporary
@@ -133,9 +133,13 @@ def _tell_went_on(path: Path, count: int) -> None:
 
 
 def _went_on(path: Path) -> frozenset[str]:
-    """Return the ids of episodes of a recording whose conversations went on in others, found without parsing them."""
+    """Return the ids of episodes of a recording whose conversations went on in others, found without parsing all.
+
+    A torn last line holds no conversation, so that the one that it went on with is all there is.
+    """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        ids = frozenset(found[1].decode() for line in file for found in _CONTINUES.finditer(line))
+        marked = (line for line in file if _CONTINUES.search(line) and not is_torn(line))
+        ids = frozenset(found[1].decode() for line in marked for found in _CONTINUES.finditer(line))
     if ids:
         _tell_went_on(path, len(ids))
     return ids

@@ -12,7 +12,7 @@ import aiohttp
 
 from fama.advising.advice import Advice
 from fama.advising.conversation import tools_in
-from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS, NoteRefusals
+from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS, NoteRefusals, conversation_opening
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
 from fama.serving.body import ChatBody, parse_body
@@ -70,8 +70,9 @@ class _Asked:
     failure: str | None
 
     @property
-    def model(self) -> str:
-        return str(self.tree.get("model"))
+    def asker(self) -> tuple[str, str]:
+        """Return the model and the conversation of the request."""
+        return _asker(self.tree)
 
     @property
     def opening(self) -> str:
@@ -186,13 +187,13 @@ class ChatEndpoint:
         """Count a request that the upstream took: with its notes, without any, or only without them."""
         if noted and asked.advice is not None:
             self._metrics.count_notes(asked.advice)
-            self._refusals.taken(asked.model)
+            self._refusals.taken(*asked.asker)
         elif asked.failure == _UNTAKEN:
             self._metrics.failed.inc()
             log.warning("no notes for a request: the upstream refuses it with them")
-            if self._refusals.refused(asked.model):
-                told = "no notes for the model %.80r for %d s: the upstream refuses requests with them"
-                log.warning(told, asked.model, PAUSE_SECONDS)
+            if whose := self._refusals.refused(*asked.asker):
+                told = "no notes for %s %.80r for %d s: the upstream refuses requests with them"
+                log.warning(told, whose, asked.asker[0], PAUSE_SECONDS)
 
     async def _advised(self, body: bytes, given: ChatBody, ledger: list[LedgerRow]) -> _Asked:
         """Put the notes into a request. Without one, after an error and where it is too long, its bytes stay."""
@@ -201,7 +202,7 @@ class ChatEndpoint:
             self._metrics.failed.inc()
             log.warning("no notes for a request: %d bytes are more than limits.advice_bytes", len(body))
             return _Asked(tree, body, None, "too_long")
-        if self._refusals.paused(str(tree.get("model"))):
+        if self._refusals.paused(*_asker(tree)):
             self._metrics.failed.inc()
             return _Asked(tree, body, None, _PAUSED)
         advice = None
@@ -323,6 +324,10 @@ class _Answer:
         except TimeoutError:
             self._metrics.refused.labels("slow_client").inc()
             raise ClientGone from None
+
+
+def _asker(tree: dict[str, Any]) -> tuple[str, str]:
+    return str(tree.get("model")), conversation_opening(tree["messages"])
 
 
 def _is_stream(response: aiohttp.ClientResponse, asked: dict[str, Any]) -> bool:

@@ -308,8 +308,12 @@ async def test_a_model_that_takes_no_notes_gets_none_for_a_while(
         assert len(endpoint.asked) == 12, "tried again"
         client.chat.completions.create(model="m", **asked)
         assert len(endpoint.asked) == 13
+        endpoint.answer = lambda body: said(REPLY)
+        another: Any = [{"role": "user", "content": "Hi."}, *LOOKED_UP]
+        client.chat.completions.create(model="m", messages=another, tools=TOOLS)
+        assert endpoint.asked[-1]["messages"][:-1] == another, "another conversation, which may be shorter"
     assert [record.message for record in caplog.records].count(
-        "no notes for this model for 300 s: its endpoint refuses requests with them"
+        "no notes for a conversation with the model 'm' for 300 s: its endpoint refuses requests with them"
     ) == 2
 
 

@@ -1,9 +1,13 @@
 """``fama select`` on many decisions: a bounded table, and how often each subset was chosen."""
 
+from pathlib import Path
+
 import pytest
 
 from fama.commands import select
-from fama.selection.base import Selection
+from fama.episodes.records import Episode, Message, Outcome
+from fama.episodes.store import EpisodeStore
+from fama.selection.base import SELECTORS, Allowance, Selection, SelectorContext
 
 
 def chosen(turn: int) -> select.SelectedDecision:
@@ -25,3 +29,14 @@ def test_many_decisions_are_counted_and_the_first_are_shown(capsys: pytest.Captu
 def test_subsets_are_counted_the_most_frequent_first() -> None:
     got = select.subset_counts([chosen(turn) for turn in range(8)])
     assert got == [("none", "4", "50"), ("DCE", "2", "25"), ("DCE + TSA", "2", "25")]
+
+
+def test_a_log_whose_agent_speaks_first_is_asked_at_every_decision_after_it(tmp_path: Path) -> None:
+    roles = ("assistant", "user", "assistant", "user", "assistant")
+    messages = tuple(Message.model_validate({"role": role, "content": "Hello"}) for role in roles)
+    outcome = Outcome(status="failure")
+    log = Episode(id="e", benchmark="tau2", domain="retail", task_id="1", messages=messages, outcome=outcome)
+    EpisodeStore(tmp_path).append(log)
+    selector = SELECTORS.load("all")(SelectorContext(helpers={}))
+    assert [one.turn for one in select._choose(selector, tmp_path, Allowance(None), None, False)] == [0, 1]
+    assert [one.turn for one in select._choose(selector, tmp_path, Allowance(None), None, True)] == [0]

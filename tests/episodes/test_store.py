@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fama.episodes.jsonl import RecordStore
-from fama.episodes.records import Episode, Failure, Message, Outcome
+from fama.episodes.jsonl import RecordStore, line_of
+from fama.episodes.records import Episode, Failure, Message, Outcome, Source
 from fama.episodes.store import (
+    EPISODES,
+    SERVED,
     SET_ASIDE,
     EpisodeStore,
     read_episodes,
@@ -55,6 +57,16 @@ def test_torn_last_line_is_skipped_then_cut_off(tmp_path: Path) -> None:
     store.append(episode(2))
     assert stored(tmp_path) == ["e0", "e2"]
     assert store.path.read_bytes().count(b"\n") == 2
+
+
+def test_a_conversation_is_left_out_only_where_the_one_that_goes_on_with_it_is_whole(tmp_path: Path) -> None:
+    first = episode(0).model_copy(update={"source": Source(importer=SERVED)})
+    whole = episode(1).model_copy(update={"source": Source(importer=SERVED, continues=first.id)})
+    path = tmp_path / EPISODES
+    path.write_bytes(line_of(first) + line_of(whole))
+    assert stored(tmp_path) == ["e1"]
+    path.write_bytes(line_of(first) + line_of(whole)[:-9])
+    assert stored(tmp_path) == ["e0"], "torn"
 
 
 def test_only_line_torn_even_when_long(tmp_path: Path) -> None:

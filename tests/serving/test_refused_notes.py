@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from fama.advising.advisor import Advisor
-from fama.advising.note_refusals import PAUSE_SECONDS, NoteRefusals
+from fama.advising.note_refusals import PAUSE_SECONDS, NoteRefusals, conversation_opening
 from fama.episodes.store import read_episodes
 from tests.support.serving import Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
 
@@ -81,8 +81,13 @@ def test_a_request_that_is_refused_for_its_own_sake_counts_as_no_failure_of_note
     assert served.count("fama_advice_failures_total") == before and remembered(advisor) == [(), 40]
 
 
-def asked_of(served: Endpoint, model: str = "m") -> httpx.Response:
-    return httpx.post(f"{served.base_url}/chat/completions", json={"model": model, "messages": CHAT})
+def asked_of(served: Endpoint, model: str = "m", first: str = "") -> httpx.Response:
+    chat = [{"role": "user", "content": first}, {"role": "assistant", "content": "Yes?"}, *CHAT] if first else CHAT
+    return httpx.post(f"{served.base_url}/chat/completions", json={"model": model, "messages": chat})
+
+
+def failures_of(replies: list[httpx.Response]) -> list[str | None]:
+    return [reply.headers.get("x-fama-failure") for reply in replies]
 
 
 def test_a_model_that_takes_no_notes_is_not_asked_twice_for_ever(
@@ -90,10 +95,10 @@ def test_a_model_that_takes_no_notes_is_not_asked_twice_for_ever(
 ) -> None:
     """As vLLM's templates do that take no system message later on; the notes of other models go on."""
     upstream.answer = lambda asked: (
-        completion() if asked["messages"] == CHAT or asked["model"] == "n" else Response(b"no", 400)
+        completion() if asked["messages"][-1] == CHAT[0] or asked["model"] == "n" else Response(b"no", 400)
     )
-    replies = [asked_of(served) for _ in range(5)]
-    assert [reply.headers["x-fama-failure"] for reply in replies] == ["refused"] * 3 + ["refused_before"] * 2
+    replies = [asked_of(served, first=f"I am user {number}.") for number in range(5)]
+    assert failures_of(replies) == ["refused"] * 3 + ["refused_before"] * 2
     assert len(upstream.asked) == 3 * 2 + 2
     assert served.count("fama_advice_failures_total") == 5 and served.count("fama_notes_total") == 0
     assert asked_of(served, "n").headers["x-fama-notes"] == "1" and served.count("fama_notes_total") == 1
@@ -101,19 +106,44 @@ def test_a_model_that_takes_no_notes_is_not_asked_twice_for_ever(
     assert [record.message for record in caplog.records].count(told) == 1
 
 
+def test_a_conversation_that_is_too_long_for_notes_leaves_those_of_others(
+    served: Endpoint, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.answer = lambda asked: (
+        Response(b"too long", 400) if len(asked["messages"]) > 2 and asked["messages"][-1] != CHAT[0] else completion()
+    )
+    replies = [asked_of(served, first="Long ago.") for _ in range(4)]
+    assert failures_of(replies) == ["refused"] * 3 + ["refused_before"]
+    assert asked_of(served).headers["x-fama-notes"] == "1"
+    assert failures_of([asked_of(served, first="Long ago.")]) == ["refused_before"], "its pause goes on"
+    told = "no notes for a conversation with the model 'm' for 300 s: the upstream refuses requests with them"
+    assert [record.message for record in caplog.records].count(told) == 1
+
+
 def test_refusals_that_are_not_in_a_row_stop_no_notes() -> None:
     now = [0.0]
     refusals = NoteRefusals(lambda: now[0])
     for _ in range(5):
-        assert not refusals.refused("m") and not refusals.refused("m")
-        refusals.taken("m")
-    assert not refusals.paused("m")
-    assert [refusals.refused("m") for _ in range(4)] == [False, False, True, False]
+        assert not refusals.refused("m", "a") and not refusals.refused("m", "b")
+        refusals.taken("m", "c")
+        assert not refusals.refused("m", "d")
+        for one in "abd":
+            refusals.taken("m", one)
+    assert not refusals.paused("m", "a")
+    assert [refusals.refused("m", one) for one in "abcd"] == [None, None, "the model", None]
+    assert refusals.paused("m", "e") and not refusals.paused("n", "a")
     now[0] = PAUSE_SECONDS
-    assert not refusals.paused("m") and refusals.refused("m"), "refused again: another pause at once"
+    assert not refusals.paused("m", "a") and refusals.refused("m", "a"), "refused again: another pause at once"
     for number in range(2000):
-        refusals.refused(f"m{number}")
+        refusals.refused(f"m{number}", "a")
     assert len(refusals) <= 1024
+
+
+def test_a_conversation_is_known_by_its_first_words_alone() -> None:
+    said = [{"role": "user", "content": "I am Jo."}, {"role": "assistant", "content": "Yes?"}]
+    assert conversation_opening([{"role": "system", "content": "It is noon."}, *said]) == conversation_opening(said[:1])
+    assert conversation_opening(said) != conversation_opening([{"role": "user", "content": "I am Al."}])
+    assert conversation_opening([]) == conversation_opening([{"role": "system", "content": "x"}])
 
 
 def test_notes_that_cannot_be_placed_are_not_counted(
