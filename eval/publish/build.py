@@ -261,6 +261,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "repairs-turn": lambda: repairs_table.repairs(DATA / "repairs-turn-mixed"),
     "outcomes-mixed": partial(training_table.outcomes, DATA / "outcomes-mixed.parquet"),
     "outcomes-saas": partial(training_table.outcomes, DATA / "outcomes-saas.parquet"),
+    "saas-effects": partial(training_table.helper_effects, DATA / "outcomes-saas.parquet"),
     "training-calls": lambda: training_cost(DATA, "plain-train-mixed", "repairs-mixed", TRAINED_ON),
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),

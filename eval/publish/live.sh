@@ -2,6 +2,7 @@
 # The experiments behind docs/results.md, one after the other: many hours on two cores. Each command resumes where it
 # stopped. Words after the script's name go to every run, e.g. model.base_url=http://127.0.0.1:8080/v1 model.cache=runs/cache
 # The lines of tau2 need its extra; with such words they need user_model.base_url as well, and a context of 16,384 tokens.
+# The 0.5B model runs without them, on a server that this starts: the one at such an address serves another model.
 set -eu
 fama outcomes --config configs/outcomes/helpdesk.yaml --out runs/outcomes-train "$@"
 fama run --config configs/run/helpdesk.yaml --out runs/plain-train split=train tasks=150 "$@"
@@ -29,7 +30,7 @@ fama train --config configs/train/turn.yaml --out runs/turn-encoder kind=encoder
 fama train --config configs/train/turn.yaml --out runs/turn-tfidf kind=one_vs_rest options.balanced=true decision.lam=0.0 decision.epsilon=0.0 'data.repairs=[{repairs: runs/mined48, episodes: runs/plain-train48}]'
 fama train --config configs/train/linear.yaml --out runs/episode-both 'data.outcomes=[runs/outcomes-mixed/outcomes.parquet,runs/outcomes-saas/outcomes.parquet]'
 fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-fourth.yaml --out runs/fourth 'arms=[{name: none}, {name: all}, {name: learned, label: learned per turn, cadence: turn, options: {checkpoint: runs/turn}}, {name: fixed, label: TSA+Verifier, options: {subset: [TSA, Verifier]}}, {name: learned, label: two rounds per turn, cadence: turn, options: {checkpoint: runs/turn-two-rounds}}, {name: learned, label: encoder per turn, cadence: turn, options: {checkpoint: runs/turn-encoder}}, {name: learned, label: TF-IDF per turn, cadence: turn, options: {checkpoint: runs/turn-tfidf}}, {name: learned, label: learned per episode, options: {checkpoint: runs/episode-both}}]' "$@"
-fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-fourth.yaml --config configs/compare/helpdesk-fourth-0.5b.yaml --out runs/fourth-0.5b 'arms=[{name: none}, {name: all}, {name: learned, label: learned per turn, cadence: turn, options: {checkpoint: runs/turn}}, {name: fixed, label: TSA+Verifier, options: {subset: [TSA, Verifier]}}]' "$@"
+fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-fourth.yaml --config configs/compare/helpdesk-fourth-0.5b.yaml --out runs/fourth-0.5b 'arms=[{name: none}, {name: all}, {name: learned, label: learned per turn, cadence: turn, options: {checkpoint: runs/turn}}, {name: fixed, label: TSA+Verifier, options: {subset: [TSA, Verifier]}}]'
 fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-mixed-seen.yaml --out runs/mixed-seen 'arms=[{name: none}, {name: all}]' "$@"
 fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-fourth.yaml --config configs/compare/helpdesk-fourth-seen.yaml --out runs/fourth-seen 'arms=[{name: none}, {name: all}]' "$@"
 fama compare --config configs/compare/helpdesk-mixed.yaml --config configs/compare/helpdesk-agents.yaml --out runs/agents 'arms=[{name: none}, {name: fixed, label: TSA, options: {subset: [TSA]}}, {name: all}]' "$@"

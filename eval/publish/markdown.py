@@ -1,5 +1,6 @@
 """Markdown tables, and the names of subsets and commands in them."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from fama.subsets import POOL, subset_label
@@ -15,6 +16,11 @@ def name(subset: Iterable[str]) -> str:
     """Return what an ordered subset is called in tables."""
     names = tuple(subset)
     return "all six" if names == POOL else subset_label(names)
+
+
+def tally(names: Iterable[str]) -> str:
+    """Return how often each name occurs, the most frequent first."""
+    return ", ".join(f"{one} {times}" for one, times in Counter(names).most_common())
 
 
 def public(command: str) -> str:

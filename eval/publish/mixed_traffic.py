@@ -9,7 +9,7 @@ import numpy as np
 from eval.compare.schema import Comparison
 from eval.metrics.formats import count, p_value, percent
 from eval.publish.findings import FailureCause, check_causes, findings
-from eval.publish.markdown import table
+from eval.publish.markdown import table, tally
 from eval.stats.interaction import choice_gains
 from eval.stats.paired import paired_estimate
 from fama.config import read_yaml_as
@@ -75,13 +75,9 @@ def endings(folder: Path) -> str:
         episodes = data.of(arm.arm)
         looped = [episode.messages for episode in episodes if episode.outcome.reason == "loop"]
         calls = [[one.function.name for message in messages for one in message.tool_calls or ()] for messages in looped]
-        ends = Counter(str(episode.outcome.reason) for episode in episodes)
-        rows.append((arm.arm, _counted(ends), _counted(Counter(names[-1] for names in calls if names))))
+        ends = tally(str(episode.outcome.reason) for episode in episodes)
+        rows.append((arm.arm, ends, tally(names[-1] for names in calls if names)))
     return table(("arm", "episodes ended by", "a loop repeats"), rows)
-
-
-def _counted(names: Counter[str]) -> str:
-    return ", ".join(f"{name} {times}" for name, times in names.most_common())
 
 
 def calls_and_notes(folder: Path) -> str:

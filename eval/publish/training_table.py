@@ -1,6 +1,6 @@
 """The training table: its episodes by subset, and effects of subsets and helpers within its tasks."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from eval.metrics.episode_scores import known_mean
 from eval.metrics.formats import p_value, percent, plain_number
 from eval.metrics.measures import Resampling
-from eval.publish.markdown import name, public, table
+from eval.publish.markdown import name, public, table, tally
 from eval.stats.interaction import margin_test
 from eval.stats.proportions import clustered_proportion
 from fama.episodes.outcome_table import OutcomeRow, read_metadata, read_outcomes
@@ -159,7 +159,6 @@ def runs(folder: Path) -> str:
         for episode in episodes:
             solved[episode.task_id].append(float(episode.outcome.status == "success"))
         rates = np.array([float(np.mean(values)) for values in solved.values()])
-        ends = Counter(str(episode.outcome.reason) for episode in episodes).most_common()
         body.append(
             (
                 f"`{stem}`",
@@ -167,7 +166,7 @@ def runs(folder: Path) -> str:
                 str(len(episodes)),
                 f"{sum(map(sum, solved.values())):.0f}",
                 percent(clustered_proportion(rates, len(episodes)), 0),
-                ", ".join(f"{end} {times}" for end, times in ends),
+                tally(str(episode.outcome.reason) for episode in episodes),
             )
         )
     return table(("file", "tasks", "episodes", "solved", "mean over tasks, %", "ended by"), body)
