@@ -1,7 +1,7 @@
 """Replies of recorded episodes, put into a response cache: a further arm asks only what no arm before it was asked."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +59,7 @@ class RecordedReplies:
         self._hash = config_hash(settings)
         self._versions = MixedDomains(benchmark).versions(settings.domain)
         self._prompt = prompt_hash(self._strategy.template)
+        self._shown: dict[str, list[Sequence[Message]]] = {}
 
     def keep(self, episodes: Iterable[Episode], folder: Path) -> Kept:
         """Put the replies of episodes into the cache of a folder; those that it holds stay.
@@ -102,7 +103,9 @@ class RecordedReplies:
         message = episode.messages[decision.message_index]
         settings, strategy = self._settings, self._strategy
         note = Notes(decision.notes, decision.rejected).text
-        shown = demonstrations_of(settings, self._benchmark, episode.domain)
+        if episode.domain not in self._shown:
+            self._shown[episode.domain] = demonstrations_of(settings, self._benchmark, episode.domain)
+        shown = self._shown[episode.domain]
         prompt = strategy.prompt(before, policy.content or "", episode.tools, shown, note, settings.placement)
         if max(map(len, _texts(message)), default=0) > settings.limits.message_chars:
             return CUT

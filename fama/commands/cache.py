@@ -22,8 +22,7 @@ def main(args: argparse.Namespace) -> int:
     from fama.errors import BadInput
 
     rows = []
-    for run in map(Path, args.runs):
-        settings = read_run_settings(run)
+    for run, settings in [(run, read_run_settings(run)) for run in map(Path, args.runs)]:
         replies = RecordedReplies(settings, load_benchmark(settings))
         kept = replies.keep(read_episodes(run), Path(args.out))
         why = "; ".join(f"{count:,} {reason}" for reason, count in sorted(kept.left_out.items()))

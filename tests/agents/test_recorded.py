@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -62,14 +63,19 @@ def told(episode: Episode) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("strategy", ["act", "react", "fc"])
-async def test_an_arm_that_was_run_asks_nothing_again(strategy: str, tmp_path: Path) -> None:
+async def test_an_arm_that_was_run_asks_nothing_again(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = settings(strategy=strategy, trials=2)
     await run_planned(wanted, plan(3, 2), tmp_path / "first", model=speaking(strategy))
     first = list(read_episodes(tmp_path / "first"))
     assert all(episode.reward == 1 for episode in first)
-    replies = RecordedReplies(wanted, load_benchmark(wanted))
+    benchmark = load_benchmark(wanted)
+    monkeypatch.setattr(benchmark, "demonstrations", shown := Mock(wraps=benchmark.demonstrations))
+    replies = RecordedReplies(wanted, benchmark)
     kept = replies.keep(first, tmp_path / "cache")
     assert (kept.new, kept.there, dict(kept.left_out)) == (18, 0, {})
+    shown.assert_called_once_with("house")
     again = replies.keep(first, tmp_path / "cache")
     assert (again.new, again.there, again.other) == (0, 18, 0)
     await run_planned(wanted, plan(3, 2), tmp_path / "second", model=CachedChat(silent("gold"), tmp_path / "cache"))
