@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.envs.base import BENCHMARKS, Action, Observation, Reward, UserModel
 from fama.episodes.records import Message, ToolSpec
 from fama.helpers.base import HELPERS

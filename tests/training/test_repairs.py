@@ -10,7 +10,8 @@ import pytest
 
 import fama.mining.runner as mining_runner
 import training.rounds as rounds
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.cli import main
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode
