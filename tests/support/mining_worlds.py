@@ -239,9 +239,6 @@ async def plain_run(out: Path, **changes: object) -> Path:
     return out
 
 
-ALL_POINTS = tuple(SchedulePoint(turn, helper) for turn in range(DECISIONS) for helper in POOL)
-
-
 async def mined(folder: Path, out: Path, model: Backbone | None = None, **changes: object) -> MinedFolder:
     """Mine a folder of puzzles without a limit on calls."""
     settings = MineSettings.model_validate({"exact": 10_000, "budget": {"calls": None}, **changes})

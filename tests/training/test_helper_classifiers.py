@@ -42,7 +42,6 @@ WORDS = {
 }
 NONE = (False,) * 6
 FILLER = ("please", "today", "thanks a lot", "as soon as you can")
-Kind = Callable[[Path], dict[str, Any]]
 
 
 def state(words: str, number: int) -> Features:

@@ -43,8 +43,6 @@ from training.rounds import train_in_rounds
 from training.settings import TrainSettings
 from training.train import train
 
-SOLVED = {"plain": NAMED["solved"]}
-
 
 @contextmanager
 def hints() -> Iterator[None]:

@@ -30,9 +30,15 @@ from fama.selection.router.checkpoint_files import (
     regular_file,
     sha256,
 )
-from fama.selection.router.embedder import AdapterMismatch, Embedder
+from fama.selection.router.embedder import Embedder
 from fama.selection.router.kinds.base import ROUTER_KINDS, StoredRouter
-from fama.selection.router.kinds.checks import StoredAdapter, check_adapter, check_numbers, check_population
+from fama.selection.router.kinds.checks import (
+    AdapterMismatch,
+    StoredAdapter,
+    check_adapter,
+    check_numbers,
+    check_population,
+)
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
 from fama.selection.router.router import Router
 from fama.text.json_numbers import load_finite
