@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fama.selection.router.manifest import LoraShape
 
-Arrays = Mapping[str, NDArray[np.float32]]
+Float32Array = NDArray[np.float32]
+Arrays = Mapping[str, Float32Array]
 #: The array of every router that was trained on outcomes: the context-free model that its kind builds on.
 POPULATION = "population"
 #: Largest number in an array. Products of a few such numbers stay finite.
