@@ -19,7 +19,7 @@ from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
 from fama.models.scripted import SCRIPTED
 from tests.support.mining_worlds import Backbone, plain_run, puzzles, random_puzzle
-from training.network.tiny import write_tiny_encoder
+from tests.support.tiny_encoder import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml"))

@@ -188,6 +188,20 @@ def test_the_layout_page_has_the_layers_of_the_contract_in_their_order() -> None
     assert stated == layers
 
 
+def test_the_tasks_of_a_newcomer_name_what_is_in_their_files() -> None:
+    wrong = []
+    for task, cell in rows(read(LAYOUT), "Tasks of a newcomer"):
+        codes = _INLINE.findall(cell)
+        here = "".join(read(ROOT / code) for code in codes if code.endswith(".py") and (ROOT / code).is_file())
+        names = [name for code in codes if re.fullmatch(r"\w+(\.\w+)?(?<!\.md)", code) for name in code.split(".")]
+        wrong += [
+            f"{task}: {name}"
+            for name in names
+            if name not in PACKAGES and not re.search(rf"(?m)^\s*(?:(?:async )?def |class )?{name}\b", here)
+        ]
+    assert wrong == []
+
+
 def test_the_layout_page_has_every_folder_and_its_modules_exist() -> None:
     stated = {
         _INLINE.findall(folder)[0]: _INLINE.findall(modules)

@@ -33,9 +33,6 @@ def test_duplicates_fail_and_removal_frees_the_name() -> None:
     assert registry.load("b") is json.loads
 
 
-PLUG_INS = {"good": "json:dumps", "gone": "no_such_module:x", "bad": "json:no"}
-
-
 def test_a_broken_plug_in_is_told_in_one_line_and_left_out_of_the_list(caplog: pytest.LogCaptureFixture) -> None:
     registry: Registry[object] = Registry(
         "things", {"good": "json:dumps", "gone": "no_such_module:x", "bad": "json:no"}

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fama.agents.runs.plan import load_benchmark, select_tasks
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned, load_benchmark, select_tasks
+from fama.agents.runs.runner import run_planned
 from fama.config import dump_settings
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically

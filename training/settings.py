@@ -230,10 +230,10 @@ class GuaranteeSettings(Settings):
 
 
 class DecisionSettings(Settings):
-    """Defaults of the checkpoint's decisions; all can be changed at run time."""
+    """The checkpoint's decisions; an arm's options ``lam`` and ``epsilon`` may differ at run time."""
 
     lam: UnitPrice = 0.005
-    """Success probability that 1,000 tokens are worth."""
+    """Success probability that 1,000 tokens are worth, or 1,000 of what ``data.cost`` names."""
     epsilon: UnitPrice = 0.005
     """Values that differ by at most this are tied; the smallest subset wins."""
     softness: float = Field(default=0.05, ge=1e-6, le=1e6)

@@ -64,10 +64,7 @@ def combine(labels: Labels, codes: Sequence[str], taxonomy_version: str, method:
     merged = []
     for unit, by in answers.items():
         sure = {code: primary[code][unit].get("True", 0.0) for code in codes}
-        chosen = tuple(code for code in codes if sure[code] > 0.5)
-        if not chosen and 2 * sum(not (f.primary or f.categories) for f in by.values()) <= len(by):
-            told = [code for code in codes if any(code in f.primary for f in by.values())]
-            chosen = tuple(code for code in told if sure[code] > max(sure[one] for one in told) - 1e-9)
+        chosen = _chosen(sure, by)
         also = {code for code in codes if named[code][unit].get("True", 0.0) > 0.5}
         merged.append(
             Failure(
@@ -115,6 +112,15 @@ def _posterior(answers: tuple[tuple[str, str, str], ...], method: Method) -> Map
     table = pd.DataFrame(answers, columns=["task", "worker", "label"])
     shares = (DawidSkene(n_iter=100) if method == "dawid-skene" else MajorityVote()).fit_predict_proba(table)
     return {str(unit): {str(name): float(value) for name, value in row.items()} for unit, row in shares.iterrows()}
+
+
+def _chosen(sure: Mapping[str, float], by: Mapping[str, Failure]) -> tuple[str, ...]:
+    """Return the primary categories of a failure, from how likely each is; see ``combine``."""
+    likely = tuple(code for code, chance in sure.items() if chance > 0.5)
+    if likely or 2 * sum(not (f.primary or f.categories) for f in by.values()) > len(by):
+        return likely
+    told = [code for code in sure if any(code in f.primary for f in by.values())]
+    return tuple(code for code in told if sure[code] > max(sure[one] for one in told) - 1e-9)
 
 
 def _step(by: Mapping[str, Failure], chosen: Sequence[str]) -> int | None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eval.collect.designs import as_executed, design, draw_subsets, draws_of
+from fama.agents.runs.plan import Planned, load_benchmark, select_tasks
 from fama.agents.runs.run_config import FREE, settings_from
-from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
+from fama.agents.runs.runner import run_planned
 from fama.config import dump_settings
 from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, write_outcomes
 from fama.episodes.store import EpisodeStore

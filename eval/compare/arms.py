@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fama.agents.agent_request import requester
-from fama.agents.runs.runner import Planned
+from fama.agents.runs.plan import Planned
 from fama.agents.runs.stage import build_selector
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Failure

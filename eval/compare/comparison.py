@@ -13,14 +13,15 @@ from eval.compare.questions import AskedTasks, check_kept, check_questions, firs
 from eval.compare.results import compare_arms
 from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
-from eval.compare.setup_cost import one_off_costs
+from eval.compare.setup_cost import setup_costs
 from eval.compare.stale_inputs import stale_inputs
 from eval.compare.sweep import ORACLE, sweep_lambda
 from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
+from fama.agents.runs.plan import episode_id, load_benchmark, select_tasks
 from fama.agents.runs.run_config import COMPARISON, FREE, config_hash, provenance, run_prompts, write_config
-from fama.agents.runs.runner import episode_id, load_benchmark, run_planned, select_tasks
+from fama.agents.runs.runner import run_planned
 from fama.config import first_fault
 from fama.envs.mixed import MixedDomains
 from fama.episodes.outcome_table import read_outcomes
@@ -175,7 +176,7 @@ async def _live(
     write_inputs(out, inputs)
     settings_hash = config_hash(settings)
     arms = {episode_id(planned, settings_hash): planned.selector.arm for planned in plan}
-    return read_executed(settings, tasks, helpers, arms, read_episodes(out), cells, one_off_costs(settings))
+    return read_executed(settings, tasks, helpers, arms, read_episodes(out), cells, setup_costs(settings))
 
 
 async def _replayed(
@@ -214,7 +215,7 @@ async def _replayed(
         curves=curves,
         cells=cells if cells is not None else cells_of(table.rows),
         lattice_source=settings.lattice or path,
-        one_off=one_off_costs(settings),
+        setup_costs=setup_costs(settings),
     )
 
 

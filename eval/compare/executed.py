@@ -35,7 +35,7 @@ class Executed:
     lattice_source: str
     curves: tuple[Curve, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
-    one_off: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
+    setup_costs: Mapping[str, tuple[Spent, ...]] = field(default_factory=dict)
     health: Mapping[str, SelectorHealth] = field(default_factory=dict)
     changing: frozenset[str] = frozenset()
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def read_executed(
     arms: Mapping[str, str],
     episodes: Iterable[Episode],
     cells: Sequence[ExecutedSubset] | None,
-    one_off: Mapping[str, tuple[Spent, ...]],
+    setup_costs: Mapping[str, tuple[Spent, ...]],
 ) -> Executed:
     """Return the arms of the episodes that were planned; others are counted.
 
@@ -59,7 +59,7 @@ def read_executed(
         arms: the arm of each planned episode, by id.
         episodes: what was run.
         cells: executed subsets of the grid; None takes the arms' own.
-        one_off: setup cost of each arm.
+        setup_costs: setup cost of each arm.
     """
     scores: dict[str, list[Score]] = {arm.arm: [] for arm in settings.arms}
     choices: dict[str, list[tuple[str, str | None]]] = {arm.arm: [] for arm in settings.arms}
@@ -89,7 +89,7 @@ def read_executed(
         health={arm: tally.health() for arm, tally in tallies.items()},
         cells=cells if cells is not None else _own_cells(scores),
         lattice_source=settings.lattice or OWN_EPISODES,
-        one_off=one_off,
+        setup_costs=setup_costs,
         left_out=left_out,
     )
 

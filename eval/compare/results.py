@@ -85,7 +85,7 @@ def compare_arms(
         per_task=per_task,
         simulated=_simulated(settings),
         warnings=(
-            *_warnings(settings, arms, plain),
+            *_warnings(arms, plain),
             *_left_out(executed.left_out),
             *([] if same_tasks else [_different_tasks(per_task)]),
             *_of_runs(settings, arms, executed.scores),
@@ -109,7 +109,7 @@ def _arm_results(
 ) -> list[ArmResult]:
     to_plain = paired_differences(executed.scores, plain, executed.tasks, resampling)
     to_learned = paired_differences(executed.scores, learned, executed.tasks, resampling)
-    paid = paybacks(settings, executed.scores, executed.one_off, executed.tasks, resampling)
+    paid = paybacks(settings, executed.scores, executed.setup_costs, executed.tasks, resampling)
     corrected = _corrected(executed, plain, known_wrong(settings.benchmark, settings.domain), resampling)
     arms = []
     for wanted in settings.arms:
@@ -131,7 +131,7 @@ def _arm_results(
                 missing=executed.missing.get(name, 0),
                 second_attempts=_second_attempts(scores),
                 out_of_time=_out_of_time(scores),
-                one_off=executed.one_off.get(name, ()),
+                one_off=executed.setup_costs.get(name, ()),
                 payback=paid.get(name, ()),
             )
         )
@@ -271,7 +271,7 @@ def _simulated(settings: CompareSettings) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _warnings(settings: CompareSettings, arms: Sequence[ArmResult], plain: str | None) -> list[str]:
+def _warnings(arms: Sequence[ArmResult], plain: str | None) -> list[str]:
     said = []
     trials = max((arm.measures.trials for arm in arms), default=0)
     if trials < CLAIM_TRIALS:

@@ -10,8 +10,9 @@ from eval.compare.arms import arms_in_role, traits_of
 from eval.metrics.episode_scores import Score, amount
 from eval.metrics.measures import Resampling
 from fama.diagnosis.diagnose import spent_on_labels
+from fama.episodes.outcome_table import spent_on_table
 from fama.episodes.records import Record
-from fama.episodes.spending import Spent, spent_on_table, unknown
+from fama.episodes.spending import Spent, unknown
 from fama.intervals import Interval, ratio_interval
 from fama.settings import CompareSettings, SelectorSettings
 
@@ -19,10 +20,10 @@ BreakEven = float | Literal["never"] | None
 
 
 class Payback(Record):
-    """One-off tokens against what an episode saves.
+    """Setup tokens against what an episode saves.
 
     ``saved`` is tokens per episode that the arm ``versus`` needs and this one does not, on the tasks and trials that
-    both have a verdict on. ``tokens`` is this arm's one-off cost minus that of ``versus``. ``episodes`` is their ratio,
+    both have a verdict on. ``tokens`` is this arm's setup cost minus that of ``versus``. ``episodes`` is their ratio,
     with the ends of its interval; ``never`` where nothing is saved, 0 where nothing is to be paid back, None where the
     cost is unknown.
     """
@@ -35,7 +36,7 @@ class Payback(Record):
     high: BreakEven
 
 
-def one_off_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
+def setup_costs(settings: CompareSettings) -> dict[str, tuple[Spent, ...]]:
     """Return the setup cost of each arm; an arm that is ready as it is has no parts.
 
     Raises:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from eval.logged_notes.judgement import Judgement, judge
+from eval.logged_notes.note_statements import read_note
 from eval.logged_notes.pending_actions import Standing, standing
-from eval.logged_notes.stated import read_note
 from fama.agents.injection import collect_notes
 from fama.agents.reading import Reader
 from fama.diagnosis.diagnose import diagnose_episode

@@ -7,8 +7,8 @@ Every measure is true, false or None, "cannot be judged". Tools are compared by 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from eval.logged_notes.note_statements import Stated, StatedStep
 from eval.logged_notes.pending_actions import Standing
-from eval.logged_notes.stated import Stated, StatedStep
 from fama.diagnosis.detectors.action_differences import Reference
 from fama.dialogue.facts import leaves, normal_token
 from fama.dialogue.values import is_id

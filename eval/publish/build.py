@@ -25,7 +25,7 @@ from eval.compare.schema import ArmResult, Comparison
 from eval.metrics.formats import DASH, count, detectable_points, p_value, percent, plain_number
 from eval.metrics.measures import PairedDifference
 from eval.publish import (
-    differing,
+    divergence,
     findings,
     logged_notes,
     mixed_traffic,
@@ -281,9 +281,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen-answers": partial(asked_questions, "mixed"),
     "unseen-notes": lambda: mixed_traffic.notes_given(DATA / "mixed"),
     "unseen-read": lambda: mixed_traffic.failures_read(DATA / "mixed", DATA / "mixed" / "failures-read.yaml"),
-    "unseen-parted": lambda: differing.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
-    "unseen-asked": lambda: differing.tabulate_asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
-    "unseen-partings": lambda: differing.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
+    "unseen-parted": lambda: divergence.parted(DATA / "mixed", "learned per turn", "prompted per turn"),
+    "unseen-asked": lambda: divergence.tabulate_asked(DATA / "mixed", ("learned per turn", "prompted per turn")),
+    "unseen-partings": lambda: divergence.partings_read(DATA / "mixed", DATA / "mixed" / "decisions-read.yaml"),
     "oracle": partial(selectors, "mixed-oracle"),
     "oracle-solved": partial(training_table.solved_subsets, DATA / "grid-mixed.parquet"),
     "headroom": lambda: mixed_traffic.headroom(_live("mixed-oracle")),
@@ -291,7 +291,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "choice-by-trials": lambda: mixed_traffic.choice_by_trials(DATA),
     **_compared("fourth", "answers", "domains", "notes"),
     **_compared("fourth-0.5b", "answers", "endings"),
-    "fourth-asked": lambda: differing.tabulate_asked(DATA / "fourth", FOURTH_ROUTERS),
+    "fourth-asked": lambda: divergence.tabulate_asked(DATA / "fourth", FOURTH_ROUTERS),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),
     **_compared("agents", "answers", "calls", "notes"),
     **_compared("agents-fourth", "answers", "domains", "calls", "notes"),

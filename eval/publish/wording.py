@@ -28,21 +28,21 @@ CONSTANT = {TRIO: "two rounds per turn"}
 AGENT_GAINS = (("all", "none"), ("TSA", "none"), ("TSA", "all"))
 
 
-def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all", than: str = "none") -> str:
-    """Tabulate an arm's gain on seen and on unseen wording, their difference, and the share that is kept.
+def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all") -> str:
+    """Tabulate an arm's gain over ``none`` on seen and on unseen wording, their difference, and the share that is kept.
 
     Tasks are paired across the comparisons; p is not corrected.
 
     Raises:
         BadInput: the comparisons are not of the same tasks, or one lacks an arm.
     """
-    before, after = _gains(seen, arm, than), _gains(unseen, arm, than)
+    before, after = _gains(seen, arm, "none"), _gains(unseen, arm, "none")
     if before.keys() != after.keys():
         raise BadInput(f"comparisons of {len(before)} and {len(after)} tasks that are not the same: nothing to pair")
     known = [task for task in before if not np.isnan(before[task] + after[task])]
     gains = [np.array([side[task] for task in known]) for side in (before, after)]
     rows = [
-        _row(f"{arm} over {than}, {wording}", paired_estimate(side, seen.seed))
+        _row(f"{arm} over none, {wording}", paired_estimate(side, seen.seed))
         for wording, side in zip(("seen wording", "unseen wording"), gains, strict=True)
     ]
     halved = paired_estimate((gains[1] - gains[0]) / 2, seen.seed)  # the estimate is of differences in [−1, 1]

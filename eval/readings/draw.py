@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eval.readings.members import HALVES, Half, Member, ReadingSet, Stratum
+from fama.episodes.foreign.file_identity import LogFile
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
 from fama.episodes.importers.import_cleaning import dialogue_hash
-from fama.episodes.intake import Intake, LogFile
+from fama.episodes.intake import Intake
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import Episode
 from fama.episodes.store import EpisodeStore

@@ -8,7 +8,7 @@ from eval.metrics.formats import DASH, count, plain_number
 from eval.report.table_format import Table, TableCell
 
 
-def one_off_table(comparison: Comparison) -> Table | None:
+def setup_cost_table(comparison: Comparison) -> Table | None:
     """Tabulate the setup cost of each arm and its break-even point."""
     arms = [arm for arm in comparison.arms if arm.one_off]
     if not arms:

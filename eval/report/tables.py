@@ -12,7 +12,7 @@ from eval.metrics.selection_quality import NO_CHOICE, SelectionQuality
 from eval.report.answers_table import answers_table
 from eval.report.corrected_table import corrected_table
 from eval.report.health_table import BROKEN, arm_cell, health_table, with_note
-from eval.report.setup_cost_table import one_off_table
+from eval.report.setup_cost_table import setup_cost_table
 from eval.report.table_format import Table, TableCell
 from fama.episodes.records import CHARGED
 from fama.intervals import Interval
@@ -32,7 +32,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         _against(comparison),
         corrected_table(comparison),
         _cost(comparison),
-        one_off_table(comparison),
+        setup_cost_table(comparison),
         _selection(comparison),
         health_table(comparison),
         _helpers(comparison),

@@ -8,8 +8,8 @@ from scipy.special import stdtrit
 from fama.intervals import Array, Interval
 
 
-def fieller_interval(numerator: Array, denominator: Array, level: float = 0.95) -> Interval:
-    """Return mean(numerator) / mean(denominator) with Fieller's interval over paired tasks; both have shape [tasks].
+def fieller_interval(numerator: Array, denominator: Array) -> Interval:
+    """Return mean(numerator) / mean(denominator) with Fieller's 95 % interval over tasks; both have shape [tasks].
 
     It holds exactly the ratios r at which a paired t test does not tell numerator − r · denominator from 0 (Fieller
     1954). A percentile bootstrap of a ratio has no such guarantee where the denominator's mean is near 0. There are no
@@ -22,7 +22,7 @@ def fieller_interval(numerator: Array, denominator: Array, level: float = 0.95) 
     value = over / under
     if n < 2:
         return Interval(value, None, None, n)
-    variances = np.cov(numerator, denominator) / n * float(stdtrit(n - 1, (1 + level) / 2)) ** 2
+    variances = np.cov(numerator, denominator) / n * float(stdtrit(n - 1, 0.975)) ** 2
     square = under * under - variances[1, 1]
     if square <= 0:
         return Interval(value, None, None, n)

@@ -10,9 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fama.advising.advice import Advice, Usage
-from fama.advising.conversation import Conversation, read_conversation
-from fama.advising.note_refusals import NoteRefusals
-from fama.advising.parts import (
+from fama.advising.arguments import (
     Model,
     RouterOrPath,
     budget_settings,
@@ -23,6 +21,8 @@ from fama.advising.parts import (
     pool_settings,
     selector_of,
 )
+from fama.advising.conversation import Conversation, read_conversation
+from fama.advising.note_refusals import NoteRefusals
 from fama.advising.session import Session, Sessions
 from fama.agents.preparation import Preparation, Prepared
 from fama.agents.reading import Reader

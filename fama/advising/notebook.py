@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fama.advising.parts import model_settings
+from fama.advising.arguments import model_settings
 from fama.diagnosis.diagnose import diagnose as diagnose_folder
 from fama.diagnosis.judge_model import connect_judge
 from fama.diagnosis.taxonomy import load_taxonomy

@@ -63,8 +63,8 @@ def main(args: argparse.Namespace) -> int:
             told = importing.add(path, base)
             if told is not None:
                 tqdm.write(told)
-    if intake.ids:
-        print(f"→ {intake.store.path} ({len(intake.ids)} episodes)")
+    if intake.size:
+        print(f"→ {intake.store.path} ({intake.size} episodes)")
     if importing.labels:
         print(f"→ {_add_labels(intake.store.path.with_name(LABELS), importing.labels)}")
     if args.tools or args.policy:
@@ -78,25 +78,25 @@ def main(args: argparse.Namespace) -> int:
             f"kept apart: {len(intake.own_arms)} logs do not name backbone, strategy or domain, each is its own arm;"
             " give --backbone, --strategy and --domain, and another --out, to count them as trials of one"
         )
-    if intake.unjudged:
+    if count := intake.counts["unjudged"]:
         print(
-            f"{intake.unjudged} episodes have no outcome: nothing scores or diagnoses them; "
+            f"{count} episodes have no outcome: nothing scores or diagnoses them; "
             'write "success": true or false, or a "reward", into each record (ACEBench: give the score files, too), '
             "and import with another --out"
         )
-    if intake.above:
+    if count := intake.counts["above"]:
         print(
-            f"{intake.above} rewards are above 1, and every reward from 1 on counts as a success: "
+            f"{count} rewards are above 1, and every reward from 1 on counts as a success: "
             'is that the scale? Else write "success": true or false into each record, and import with another --out'
         )
-    if intake.longer:
+    if count := intake.counts["longer"]:
         print(
-            f"{intake.longer} episodes begin with all messages of another one and go on: is it a log of requests? "
+            f"{count} episodes begin with all messages of another one and go on: is it a log of requests? "
             "Keep the last one of each conversation, and import with another --out; else it counts as often as it asked"
         )
-    if intake.leaking:
+    if count := intake.counts["leaking"]:
         print(
-            f"{intake.leaking} user turns hold </think>, thoughts that the user simulator leaked: "
+            f"{count} user turns hold </think>, thoughts that the user simulator leaked: "
             "--strip-user-thinking cuts them, with another --out; keep them to replay what the agent saw"
         )
     importing.check(len(files))

@@ -29,7 +29,8 @@ def main(args: argparse.Namespace) -> int:
     settings = read_settings(args, RunSettings)
     if settings is None:
         return 0
-    from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
+    from fama.agents.runs.plan import Planned, load_benchmark, select_tasks
+    from fama.agents.runs.runner import run_planned
     from fama.agents.runs.stale_routers import stale_router, text_hashes
     from fama.selection.base import SELECTORS
 

@@ -1,20 +1,15 @@
 """Storing of imported episodes: whose they are, which are known already, and which trial of an arm they are."""
 
-import hashlib
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BufferedReader
 from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple
 
 from fama import __version__
 from fama.episodes.foreign.fields import REWARD_TOLERANCE
-from fama.episodes.foreign.file_identity import origin, place_stem, positional
-from fama.episodes.foreign.streams import open_packed
+from fama.episodes.foreign.file_identity import LogFile, place_stem
 from fama.episodes.importers.base import NO_OUTCOME, UNREADABLE, unreadable_id
 from fama.episodes.importers.import_cleaning import dialogue_hash, dialogue_hashes, leaking_turns, strip_thinking
 from fama.episodes.jsonl import as_stored, line_of
@@ -42,81 +37,44 @@ _OWN = "own_arm"
 _QUOTE = 100
 
 
-class LogFile(NamedTuple):
-    """A file that is imported: its place relative to what was given, and hashes of its bytes and its whole path.
+class _Stored(NamedTuple):
+    """An episode of the store; ``said`` is the digest of what its log says, None where that is not compared."""
 
-    ``content`` is a hash of what is in it, the same for a packed and an unpacked file.
-    """
-
-    place: str
-    digest: str
-    location: str
-    content: str
-
-    @classmethod
-    def of(cls, path: Path, base: Path) -> "LogFile":
-        """Read a file's content for its hash.
-
-        Raises:
-            BadInput: it cannot be read.
-        """
-        try:
-            with path.open("rb") as raw:
-                packed = raw.read(2) == b"\x1f\x8b"
-                raw.seek(0)
-                content = digest = _digest(raw)
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); give a .json, .jsonl or .gz file") from None
-        if packed:
-            with open_packed(path) as file:
-                content = _digest(cast(BufferedReader, file))
-        place = Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
-        return cls(place, digest, content_hash(str(path.resolve()))[:16], content)
-
-    def source(self, own: Source | None = None, own_arm: str | None = None) -> Source:
-        """Return the origin of this file's episodes."""
-        return (own or Source()).model_copy(
-            update={"file": self.place, "digest": self.digest, "location": self.location, "own_arm": own_arm}
-        )
-
-    def same(self, source: Source) -> bool:
-        """Return whether an episode came from this file, also if it has grown since or is given by another path."""
-        if source.file is None or source.digest is None:  # stored before places were kept
-            return source.file is None or PurePosixPath(source.file).name == PurePosixPath(self.place).name
-        short, long_ = sorted((place_stem(source.file), place_stem(self.place)), key=len)
-        return source.location == self.location or (source.digest == self.digest and f"/{long_}".endswith(f"/{short}"))
+    source: Source
+    slot: Slot
+    unreadable: bool
+    said: bytes | None = None
 
 
 @dataclass
 class Intake:
     """Puts the episodes of one file after the other into a store, each file whole or not at all.
 
-    Memory holds no dialogue: episodes wait on disk until their file is known to be good. ``leaking`` counts user turns
-    of new episodes that hold a simulator's thoughts, which ``strip`` would cut; ``unjudged`` the episodes whose log has
-    no verdict, ``above`` those with a reward above 1, ``longer`` those that begin as another one and go on.
+    Memory holds no dialogue: episodes wait on disk until their file is known to be good. ``counts`` has the
+    ``leaking`` user turns of new episodes that hold a simulator's thoughts, which ``strip`` would cut; the ``unjudged``
+    episodes, whose log has no verdict; those with a reward ``above`` 1; and new ones that begin as another one and are
+    ``longer``. ``own_arms`` are the new logs that do not name their arm.
     """
 
     store: EpisodeStore
     strip: bool = False
-    ids: dict[str, Source] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     own_arms: set[str] = field(default_factory=set)
-    leaking: int = 0
-    unjudged: int = 0
-    above: int = 0
-    longer: int = 0
-    _slots: dict[str, Slot] = field(default_factory=dict)
+    _stored: dict[str, _Stored] = field(default_factory=dict)
     _taken: dict[Slot, Source] = field(default_factory=dict)
-    _unreadable: set[str] = field(default_factory=set)
-    _said: dict[str, bytes] = field(default_factory=dict)
     _dialogues: dict[str, str] = field(default_factory=dict)
     _contents: set[tuple[str | None, str | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for episode in self.store.read():
-            self._remember(episode.id, episode.source, Slot.of(episode), _is_unreadable(episode))
+            said = said_digest(episode) if episode.package_version == __version__ else None
+            self._remember(episode.id, _Stored(episode.source, Slot.of(episode), _is_unreadable(episode), said))
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
-            if episode.package_version == __version__:
-                self._said[episode.id] = said_digest(episode)
+
+    @property
+    def size(self) -> int:
+        """Return the number of episodes in the store."""
+        return len(self._stored)
 
     def add(self, file: LogFile, episodes: Iterable[Episode]) -> str:
         """Store a file's new episodes; return in words what was there.
@@ -127,15 +85,17 @@ class Intake:
             BadInput: the file is bad, or holds no episode, or not what is stored of it; nothing of it is stored.
         """
         batch = _Batch(file, copy=self._has_copy(file))
-        batch.versions |= {(source.file, source.digest) for source in self.ids.values() if file.same(source)}
+        sources = (one.source for one in self._stored.values())
+        batch.versions |= {(source.file, source.digest) for source in sources if file.same(source)}
+        unreadable = {id_ for id_, one in self._stored.items() if one.unreadable}
         with tempfile.TemporaryFile() as spool:
             for index, episode in enumerate(episodes):
                 batch.counts[episode.outcome.status] += 1
                 batch.count_verdict(episode)
-                if self._unreadable and not _is_unreadable(episode):
+                if unreadable and not _is_unreadable(episode):
                     error = unreadable_id(episode.source.importer, episode.source.file or "", index)
-                    batch.replaced |= {self._stored_id(error, batch)} & self._unreadable
-                episode = _placed(episode, file)
+                    batch.replaced |= {self._stored_id(error, batch)} & unreadable
+                episode = file.placed(episode)
                 if self.strip:
                     episode, cut = strip_thinking(episode)
                     batch.counts["thoughts"] += cut
@@ -149,7 +109,7 @@ class Intake:
             if not batch.counts.total():
                 raise BadInput(f"{file.place}: holds no episode; give a log of a run that got to one")
             self._check_stored(batch)
-            freed = {self._slots[id_] for id_ in batch.replaced}
+            freed = {self._stored[id_].slot for id_ in batch.replaced}
             batch.settle({slot: at for slot, at in self._taken.items() if slot not in freed} if freed else self._taken)
             self._write(_moved(spool, batch), batch.replaced)
         self._commit(batch)
@@ -166,26 +126,19 @@ class Intake:
     def _commit(self, batch: "_Batch") -> None:
         """Remember what was written."""
         for id_ in batch.replaced:
-            self._unreadable.discard(id_)
-            del self.ids[id_]
-            self._taken.pop(self._slots.pop(id_), None)
+            self._taken.pop(self._stored.pop(id_).slot, None)
         for (id_, unreadable), slot in zip(batch.ids.items(), batch.numbering.slots, strict=True):
-            self._remember(id_, batch.file.source(), slot, unreadable)
-        self.leaking += batch.leaking
-        self.unjudged += batch.errors[NO_OUTCOME]
-        self.above += batch.counts["above"]
-        self.longer += batch.counts["longer"]
+            self._remember(id_, _Stored(batch.file.source(), slot, unreadable))
+        self.counts += batch.counts
+        self.counts["unjudged"] += batch.errors[NO_OUTCOME]
         self._contents.add((batch.file.place, batch.file.content))
         self.own_arms |= batch.own_arms
         for digest, place in batch.dialogues.items():
             self._dialogues.setdefault(digest, place)
 
-    def _remember(self, id_: str, source: Source, slot: Slot, unreadable: bool) -> None:
-        self.ids[id_] = source
-        self._slots[id_] = slot
-        self._taken.setdefault(slot, source)
-        if unreadable:
-            self._unreadable.add(id_)
+    def _remember(self, id_: str, stored: _Stored) -> None:
+        self._stored[id_] = stored
+        self._taken.setdefault(stored.slot, stored.source)
 
     def _known(self, episode: Episode, file: LogFile, batch: "_Batch") -> Episode | None:
         """Return the episode with an id of its own, None if it is stored: equal rows of two files are two episodes."""
@@ -193,11 +146,11 @@ class Intake:
             return None
         batch.seen.add(episode.id)
         if stored := self._stored_id(episode.id, batch):
-            batch.note_row(episode, self._slots[stored])
+            batch.note_row(episode, self._stored[stored].slot)
             batch.stored.add(stored)
             self._check_same(episode, stored, file)
             return None
-        if episode.id not in self.ids:
+        if episode.id not in self._stored:
             return episode
         return episode.model_copy(update={"id": _id_in_file(episode.id, file.place, file.digest)})
 
@@ -207,10 +160,11 @@ class Intake:
         Raises:
             BadInput: options, attached tools or the log itself say something else than when it was stored.
         """
-        if _is_unreadable(episode) or id_ not in self._said:
+        said = self._stored[id_].said
+        if _is_unreadable(episode) or said is None:
             return
         read, _ = as_stored(episode)
-        if said_digest(read) == self._said[id_]:
+        if said_digest(read) == said:
             return
         if fields := differing_fields(self.store.read(), read, id_):
             raise BadInput(
@@ -224,10 +178,11 @@ class Intake:
         Raises:
             BadInput: the file was changed, not only extended.
         """
-        own = {id_ for id_, source in self.ids.items() if source.location == batch.file.location}
-        if batch.copy or not (gone := own - batch.stored - batch.replaced - self._unreadable):
+        here = batch.file.location
+        own = {id_ for id_, one in self._stored.items() if one.source.location == here and not one.unreadable}
+        if batch.copy or not (gone := own - batch.stored - batch.replaced):
             return
-        slot = self._slots[min(gone)]
+        slot = self._stored[min(gone)].slot
         raise BadInput(
             f"{batch.file.place}: no longer holds {len(gone)} episodes that are stored from it in {self.store.path}, "
             f"such as task {slot.key.task_id}: it was changed, not only extended; import into another --out, "
@@ -236,14 +191,14 @@ class Intake:
 
     def _stored_id(self, id_: str, batch: "_Batch") -> str:
         """Return the id under which an episode of the file is stored; empty if it is not."""
-        if id_ in self.ids and batch.file.same(self.ids[id_]):
+        if id_ in self._stored and batch.file.same(self._stored[id_].source):
             return id_
         own = (_id_in_file(id_, place, digest) for place, digest in batch.versions)
-        return next((found for found in own if found in self.ids), "")
+        return next((found for found in own if found in self._stored), "")
 
     def _has_copy(self, file: LogFile) -> bool:
         """Return whether the file is stored under its other name, packed or unpacked."""
-        stored = {(source.file, source.digest) for source in self.ids.values()} | self._contents
+        stored = {(one.source.file, one.source.digest) for one in self._stored.values()} | self._contents
         return any(
             content == file.content
             and place is not None
@@ -262,7 +217,7 @@ class Intake:
         batch.dialogues.setdefault(digest, _place(episode))
         batch.ids[episode.id] = _is_unreadable(episode)
         batch.omitted.update(episode.source.omitted)
-        batch.leaking += leaking_turns(episode)
+        batch.counts["leaking"] += leaking_turns(episode)
         batch.note_row(episode, None)
         if _is_unreadable(episode):
             batch.unreadable = batch.unreadable or episode.outcome.reason.removeprefix(UNREADABLE)
@@ -296,7 +251,6 @@ class _Batch:
     dialogues: dict[str, str] = field(default_factory=dict)
     twin: str = ""
     unreadable: str = ""
-    leaking: int = 0
     numbering: Numbering = Numbering()
 
     def count_verdict(self, episode: Episode) -> None:
@@ -345,21 +299,6 @@ class _Batch:
             ),
         ]
         return "; ".join(told)
-
-
-def _digest(file: BufferedReader) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _placed(episode: Episode, file: LogFile) -> Episode:
-    """Return the episode with its file's place; a task without an id, and an arm that is not named, are named by it."""
-    known = episode.backbone and (episode.strategy or episode.agent) and episode.domain != "unknown"
-    name = PurePosixPath(file.place).name
-    update: dict[str, object] = {"source": file.source(episode.source, None if known else origin(file.place))}
-    _, _, position = episode.task_id.rpartition(":")
-    if position.isdigit() and episode.task_id == positional(name, int(position)):
-        update["task_id"] = positional(file.place, int(position))
-    return episode.model_copy(update=update)
 
 
 def _moved(spool: IO[bytes], batch: _Batch) -> Iterator[bytes]:

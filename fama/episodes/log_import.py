@@ -7,11 +7,12 @@ from glob import glob, has_magic
 from itertools import islice
 from pathlib import Path
 
+from fama.episodes.foreign.file_identity import LogFile
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.acebench import is_score
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
 from fama.episodes.importers.tau2 import is_part
-from fama.episodes.intake import Intake, LogFile
+from fama.episodes.intake import Intake
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 

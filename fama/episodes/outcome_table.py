@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.record_faults import fault_of
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
-from fama.episodes.spending import CostUnit
+from fama.episodes.spending import CostUnit, Spent, known_sum
 from fama.episodes.state import state_after, state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
@@ -285,6 +285,18 @@ def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]
         if name not in table.column_names:
             raise BadInput(f"{path}: no outcome table: column {name!r}: Field required; write it again")
     return {name: _values(table[name]) for name in names}
+
+
+def spent_on_table(path: Path | str) -> Spent:
+    """Return the setup cost that the episodes of a table are.
+
+    Raises:
+        BadInput: the file is missing or no outcome table.
+    """
+    columns = read_columns(path, ("tokens", "seconds"))
+    return Spent(
+        part="outcome table", source=str(path), tokens=sum(columns["tokens"]), seconds=known_sum(columns["seconds"])
+    )
 
 
 def _values(column: Any) -> list[Any]:

@@ -1,4 +1,7 @@
-"""Setup cost, spent once before an arm's first episode: outcome table, plain run, its diagnosis, training."""
+"""Cost: its units, that of the rest of an episode, and the setup cost of an arm.
+
+The setup cost is spent once, before an arm's first episode: outcome table, plain run, its diagnosis, training.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -42,20 +45,6 @@ class Spent(Record):
     source: str
     tokens: int | None
     seconds: float | None
-
-
-def spent_on_table(path: Path | str) -> Spent:
-    """Return the cost of the episodes of an outcome table.
-
-    Raises:
-        BadInput: the file is missing or no outcome table.
-    """
-    from fama.episodes.outcome_table import read_columns
-
-    columns = read_columns(path, ("tokens", "seconds"))
-    return Spent(
-        part="outcome table", source=str(path), tokens=sum(columns["tokens"]), seconds=known_sum(columns["seconds"])
-    )
 
 
 def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:

@@ -11,7 +11,7 @@ from fama.dialogue.objects import choice_rows, is_meant, is_record, last_pointed
 from fama.dialogue.pending import change_ahead, wants_of_record
 from fama.dialogue.policy import Rule, about_identity, is_procedure, relevance, rule_verdict, rules
 from fama.dialogue.requests import Want, needs_of, open_wants, serves_record, verb_of
-from fama.dialogue.shown import Shown, about, known_words, wished
+from fama.dialogue.shown_records import Shown, about, known_words, wished
 from fama.dialogue.tools import views
 from fama.dialogue.turns import noted_texts, tool_spoke_last
 from fama.dialogue.values import record_of

@@ -12,7 +12,7 @@ from fama.dialogue.objects import last_pointed, listed_table, pointed_row
 from fama.dialogue.pending import asked_about, wants_of_record
 from fama.dialogue.policy import asks_confirmation, relevance, rule_verdict, rules
 from fama.dialogue.requests import Want, asks_change, is_done, is_refused, needs_of, open_wants, serves_record, wants
-from fama.dialogue.shown import Shown, about, known_words
+from fama.dialogue.shown_records import Shown, about, known_words
 from fama.dialogue.tools import views
 from fama.dialogue.turns import (
     given_before_user,

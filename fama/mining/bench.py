@@ -18,9 +18,9 @@ from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.state import VisibleState, state_at
 from fama.helpers.base import Helper
 from fama.mining.meter import Meter, Metered
+from fama.mining.replay import RecordedUser, Replay, ReplayingDecider
 from fama.mining.schedule import Base, Schedule, ScheduleSelector
 from fama.mining.settings import MineSettings
-from fama.mining.track import RecordedUser, ReplayingDecider, Track
 from fama.models.base import ChatModel, Sampling
 from fama.randomness import derive_seed
 from fama.selection.asking import room_for
@@ -57,13 +57,13 @@ class Bench:
         """Return the names of the pool, in its order."""
         return tuple(self.helpers)
 
-    async def execute(self, log: Episode, schedule: Schedule, track: Track, meter: Meter, draw: int = 0) -> Episode:
-        """Run a logged episode's task with a schedule, replaying the log as far as ``track`` holds.
+    async def execute(self, schedule: Schedule, replay: Replay, meter: Meter, draw: int = 0) -> Episode:
+        """Run a logged episode's task with a schedule, decisions as logged where they are still ``replay.on``.
 
         ``draw`` numbers continuations; 0 has the log's own random streams.
         """
-        setup = self._setup(log, schedule, track, meter, draw)
-        return await run_episode(setup, self.settings, partial(ReplayingDecider, track=track))
+        setup = self._setup(schedule, replay, meter, draw)
+        return await run_episode(setup, self.settings, partial(ReplayingDecider, replay=replay))
 
     async def decide(
         self, log: Episode, turn: int, schedule: Schedule, meter: Meter, ledger: list[LedgerRow], draw: int = 0
@@ -73,16 +73,17 @@ class Bench:
         Raises:
             ModelError: a model failed.
         """
-        track = Track(log)
-        setup = self._setup(log, schedule, track, meter, draw)
+        replay = Replay(log)
+        setup = self._setup(schedule, replay, meter, draw)
         state = state_at(log, turn)
         if setup.reader is not None:
             state = replace(state, readings=setup.reader.read(state))
         setup.budget.charge(spent_tokens(log, before=turn))
-        decider = ReplayingDecider(setup, self.settings, ledger, track)
+        decider = ReplayingDecider(setup, self.settings, ledger, replay)
         return await decider.decide(state, log.decisions[turn].message_index)
 
-    def _setup(self, log: Episode, schedule: Schedule, track: Track, meter: Meter, draw: int) -> EpisodeSetup:
+    def _setup(self, schedule: Schedule, replay: Replay, meter: Meter, draw: int) -> EpisodeSetup:
+        log = replay.log
         plain = self.stage.setup(
             log.id, Planned(log.task_id, log.trial, SelectorSettings()), RunBudget(self.settings.budget).episode()
         )
@@ -93,24 +94,24 @@ class Bench:
         return replace(
             plain,
             environment=partial(
-                self.stage.benchmark.environment, log.domain, log.task_id, *self._player(log, track, meter)
+                self.stage.benchmark.environment, log.domain, log.task_id, *self._player(replay, meter)
             ),
             model=Metered(self.stage.model, meter),
             helper_model=None if helper_model is None else Metered(helper_model, meter),
-            selector=ScheduleSelector(schedule, self.pool, self._base(log, track, meter)),
+            selector=ScheduleSelector(schedule, self.pool, self._base(replay, meter)),
             arm="repair",
             reader=self.stage.reader,
             seeds=seeds,
         )
 
-    def _base(self, log: Episode, track: Track, meter: Meter) -> Base | None:
+    def _base(self, replay: Replay, meter: Meter) -> Base | None:
         """Return what the mined arm chooses: as logged while nothing has changed, notes included, then its selector."""
         if self.mine.base == "none":
             return None
-        selector = self._selector(meter)
+        log, selector = replay.log, self._selector(meter)
 
         async def select(state: VisibleState, allowance: Allowance, rng: Random) -> Selection:
-            if track.on and state.turn < len(log.decisions) and state.noted == state_at(log, state.turn).noted:
+            if replay.on and state.turn < len(log.decisions) and state.noted == state_at(log, state.turn).noted:
                 billed = [row for row in log.ledger if row.turn == state.turn and row.role == "selector"]
                 rows = tuple(row.model_copy(update={"cache_hit": True}) for row in billed)
                 return Selection(log.decisions[state.turn].subset, {}, ledger=rows)
@@ -130,13 +131,13 @@ class Bench:
             self._metered[meter] = build_selector(context, self.selector)
         return self._metered[meter]
 
-    def _player(self, log: Episode, track: Track, meter: Meter) -> tuple[UserModel, ...]:
+    def _player(self, replay: Replay, meter: Meter) -> tuple[UserModel, ...]:
         wanted = self.settings.user_model
         live: ChatModel | None = None if self.stage.user is None else Metered(self.stage.user, meter)
         sampling = Sampling() if wanted is None else Sampling(wanted.temperature, wanted.top_p, wanted.max_tokens)
         if self.mine.user != "live":
-            return (UserModel(RecordedUser(track, live), sampling, log.trial),)
-        return () if live is None else (UserModel(live, sampling, log.trial),)
+            return (UserModel(RecordedUser(replay, live), sampling, replay.log.trial),)
+        return () if live is None else (UserModel(live, sampling, replay.log.trial),)
 
 
 @asynccontextmanager

@@ -15,9 +15,9 @@ from fama.errors import FamaError, ModelError
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
 from fama.mining.records import Combination, Intervention, ProbeOutcome, placed
+from fama.mining.replay import Replay, logged_action, said_alike
 from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, asked_turns, full_schedule, points_at
 from fama.mining.search.base import Effect, Run
-from fama.mining.track import Track, logged_action, said_alike
 from fama.subsets import Subset, base_of, one_form_each
 
 
@@ -93,10 +93,10 @@ class EpisodeWorld:
         Raises:
             Refused: something differs.
         """
-        track = Track(self.log)
-        again = await self._bench.execute(self.log, NOTHING, track, self._meter)
+        replay = Replay(self.log)
+        again = await self._bench.execute(NOTHING, replay, self._meter)
         if again.outcome.status == "error":
-            raise Refused(track.difference or f"the replay fails: {again.outcome.reason}")
+            raise Refused(replay.difference or f"the replay fails: {again.outcome.reason}")
         if len(again.messages) < len(self.log.messages):
             raise Refused(f"message {len(again.messages)}: the replay has ended before it ({again.outcome.reason})")
         for index, (now, then) in enumerate(zip(again.messages, self.log.messages, strict=True)):
@@ -234,9 +234,9 @@ class EpisodeWorld:
         episodes = []
         for draw in range(self.draws):
             sampled = self.draws > 1
-            track = Track(self.log, on=not sampled or bool(schedule), sampled=sampled)
-            episode = await self._bench.execute(self.log, schedule, track, self._meter, self._draw(draw))
-            self._check(episode, track)
+            replay = Replay(self.log, on=not sampled or bool(schedule), sampled=sampled)
+            episode = await self._bench.execute(schedule, replay, self._meter, self._draw(draw))
+            self._check(episode, replay)
             episodes.append(episode)
         ended = _ended(episodes)
         share = sum(episode.outcome.status == "success" for episode in ended) / max(len(ended), 1)
@@ -271,13 +271,13 @@ class EpisodeWorld:
         except ModelError as error:
             raise Refused(f"decision {turn}: the model failed: {error}") from error
 
-    def _check(self, episode: Episode, track: Track) -> None:
+    def _check(self, episode: Episode, replay: Replay) -> None:
         if episode.outcome.status != "error":
             return
         if self._meter.ran_out:
             raise OutOfBudget(episode.outcome.reason)
-        if track.difference is not None:
-            raise Refused(track.difference)
+        if replay.difference is not None:
+            raise Refused(replay.difference)
         if episode.outcome.boundary == "model":
             raise Refused(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
 

@@ -121,15 +121,13 @@ class Budget:
         self.run.spent += tokens
 
 
-def check_budget(settings: BudgetSettings, helpers: Mapping[str, Helper], wanted: Sequence[str] | None = None) -> None:
-    """Refuse a budget under which no helper could ever be used.
-
-    ``wanted`` are the helpers that matter, the whole pool when None.
+def check_budget(settings: BudgetSettings, helpers: Mapping[str, Helper]) -> None:
+    """Refuse a budget under which no helper of the pool could ever be used.
 
     Raises:
         BadInput: names the smallest cap of the pool.
     """
-    caps = {name: helper_cap(helpers[name]) for name in (helpers if wanted is None else wanted) if name in helpers}
+    caps = {name: helper_cap(helper) for name, helper in helpers.items()}
     if not caps:
         return
     name = min(caps, key=lambda name: caps[name])

@@ -15,6 +15,7 @@ from fama.advising.conversation import tools_in
 from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS, NoteRefusals, conversation_opening
 from fama.episodes.records import LedgerRow
 from fama.execution.background import is_cancelled
+from fama.serving.advice_report import advice_field, advice_headers
 from fama.serving.body import ChatBody, parse_body
 from fama.serving.counters import Metrics
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter, choices_of, ends_stream, is_failure
@@ -23,7 +24,6 @@ from fama.serving.recording.exchange import Exchange
 from fama.serving.replies import whole_reply
 from fama.serving.request import ClientGone, check_access, check_form, read_body
 from fama.serving.settings import ServeSettings
-from fama.serving.telling import advice_field, advice_headers
 from fama.serving.upstream import Upstream, is_success, reply_headers
 
 log = logging.getLogger(__name__)

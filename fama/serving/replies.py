@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fama.advising.repeated_notes import own_content
+from fama.serving.advice_report import FIELD
 from fama.serving.events import choices_of
-from fama.serving.telling import FIELD
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from fama.advising.advisor import Advisor
-from fama.advising.parts import checkpoint_of
+from fama.advising.arguments import checkpoint_of
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction.api_keys import know_variable

@@ -11,8 +11,9 @@ from unittest.mock import Mock
 import pytest
 
 from fama.agents.recorded_calls import CUT, OTHER_BENCHMARK, OTHER_PROMPT, OTHER_RUN, UNREADABLE, RecordedReplies
+from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.run_config import read_run_settings
-from fama.agents.runs.runner import Planned, load_benchmark, run_planned
+from fama.agents.runs.runner import run_planned
 from fama.cli import main
 from fama.episodes.records import Episode, FunctionCall, ToolCall
 from fama.episodes.store import EpisodeStore, read_episodes

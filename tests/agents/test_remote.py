@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from fama.agents.runs import ray_jobs as remote
+from fama.agents.runs.plan import Planned, load_benchmark
 from fama.agents.runs.ray_jobs import EpisodeRecipe, Purse
 from fama.agents.runs.run_config import run_prompts
-from fama.agents.runs.runner import Planned, load_benchmark, run_planned
+from fama.agents.runs.runner import run_planned
 from fama.cli import main
 from fama.errors import BadInput, FamaError
 from fama.helpers.base import HELPERS

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from fama.agents.runs.plan import Planned, load_benchmark, select_tasks
 from fama.agents.runs.run_config import FREE, ROUTE, config_hash
-from fama.agents.runs.runner import Planned, load_benchmark, run_planned, select_tasks
+from fama.agents.runs.runner import run_planned
 from fama.config import dump_settings
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.agents.runs.summary import RunSummary
 from fama.cli import main
 from fama.episodes.records import Episode

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS
 from fama.envs.tau_bench.user import STOP

@@ -10,7 +10,7 @@ from fama.dialogue.objects import listed_table
 from fama.dialogue.pending import change_ahead
 from fama.dialogue.policy import rule_verdict, rules
 from fama.dialogue.requests import names_change, open_wants, turns_down, wants
-from fama.dialogue.shown import known_words
+from fama.dialogue.shown_records import known_words
 from fama.dialogue.tools import view
 from fama.dialogue.turns import agrees, consents, corrects
 from fama.dialogue.values import is_known, known_values, of_user

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from eval.logged_notes.__main__ import main
 from eval.logged_notes.judged_notes import Choosers, JudgedNotes, Moment, judged
 from eval.logged_notes.judgement import Judgement, any_of, contradicts, judge, names_tool, names_value
+from eval.logged_notes.note_statements import Stated, StatedStep, read_note
 from eval.logged_notes.pending_actions import Standing, _assigned, standing
-from eval.logged_notes.stated import Stated, StatedStep, read_note
 from eval.logged_notes.summary import NoteCell, NotePrecision, note_cells
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace

@@ -11,7 +11,8 @@ from eval.collect.outcomes import run_outcomes
 from eval.compare.arms import read_task_labels
 from eval.compare.comparison import run_comparison
 from eval.compare.schema import Comparison
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.episodes.records import Failure
 from fama.episodes.store import read_episodes, read_failures, write_failures
 from fama.errors import BadInput

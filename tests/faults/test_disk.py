@@ -20,7 +20,8 @@ import pydantic
 import pytest
 
 import fama
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.cli import main
 from fama.episodes.outcome_table import read_outcomes
 from fama.episodes.records import Episode

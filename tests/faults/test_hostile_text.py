@@ -16,7 +16,8 @@ from eval.report.page import render_markdown, render_page
 from eval.report.tables import comparison_tables
 from eval.report.transcripts import transcript
 from fama.agents.injection import collect_notes
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.annotate.guard import POLICY as PAGE_POLICY
 from fama.annotate.guard import Guard, is_own
 from fama.cli import main

@@ -9,7 +9,7 @@ import pytest
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.manifest import TOLD
 from tests.support.crashes import drive, kill_until
-from training.network.tiny import write_tiny_encoder
+from tests.support.tiny_encoder import write_tiny_encoder
 
 COMMON = ("seed=3", "trainer.wandb=disabled", "trainer.progress=false", "trainer.accelerator=cpu", "trainer.devices=1")
 

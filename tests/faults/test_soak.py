@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.envs.base import Action, Observation
 from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import EnvironmentFault, FamaError, ModelError, UserFault

@@ -3,7 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.envs.helpdesk.engine import BUSY
 from fama.episodes.store import read_episodes
 from fama.mining.runner import mine_folder

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes

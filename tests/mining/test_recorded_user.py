@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.envs.base import BENCHMARKS, Action
 from fama.mining.records import Repair
 from fama.mining.runner import MinedFolder, mine_folder

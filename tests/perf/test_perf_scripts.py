@@ -21,7 +21,7 @@ from perf import capacity, helper_prompts, prefix_reuse, profiles, publish
 from perf.record import RESULTS
 from perf.tier import run as tier
 from tests.support.fake_endpoint import Answer, Endpoint, said
-from training.network.tiny import write_tiny_encoder
+from tests.support.tiny_encoder import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "perf"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.episodes.records import Episode
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes

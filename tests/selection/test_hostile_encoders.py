@@ -22,7 +22,7 @@ from fama.selection.router.features import featurise
 from fama.selection.router.manifest import EncoderShape, LoraShape, NetworkShape, RouterManifest
 from fama.selection.router.network import RouterNetwork
 from tests.support.hostile_checkpoints import BAD_NUMBERS, STATE, copy_of, decides_or_is_refused, places, reseal
-from training.network.tiny import write_tiny_encoder
+from tests.support.tiny_encoder import write_tiny_encoder
 
 Change = Callable[[Path], None]
 RANK = 2

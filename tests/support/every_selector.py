@@ -73,9 +73,9 @@ class Inputs:
         return str(path)
 
     def _router(self, selector: str) -> str:
+        from tests.support.tiny_encoder import write_tiny_encoder
         from training.data.examples import outcome_examples
         from training.data.synthetic import make_tasks, outcome_rows
-        from training.network.tiny import write_tiny_encoder
         from training.settings import TrainSettings
         from training.train import train_on
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.envs.base import BENCHMARKS, Action, Observation, Reward, UserModel
 from fama.episodes.records import Message, ToolSpec
 from fama.helpers.base import HELPERS
@@ -236,9 +237,6 @@ async def plain_run(out: Path, **changes: object) -> Path:
     plan = [Planned(task, 0, SelectorSettings()) for task in Puzzles.tasks]
     await run_planned(settings, plan, out, model=Backbone(), progress=False)
     return out
-
-
-ALL_POINTS = tuple(SchedulePoint(turn, helper) for turn in range(DECISIONS) for helper in POOL)
 
 
 async def mined(folder: Path, out: Path, model: Backbone | None = None, **changes: object) -> MinedFolder:

@@ -23,11 +23,11 @@ from fama.selection.router.features import Features, Segment
 from fama.selection.router.kinds.encoder import EncoderPredictor
 from fama.selection.router.manifest import EncoderShape, LoraShape, NetworkShape
 from fama.selection.router.network import BUCKETS, NetworkInput, RouterNetwork, bucket_of, subset_logit
+from tests.support.tiny_encoder import write_tiny_encoder
 from training.data.examples import Example
 from training.network.batches import Batch, Collate
 from training.network.initialise import build_network
 from training.network.module import RouterModule
-from training.network.tiny import write_tiny_encoder
 from training.network.trained_encoder import chunk_table
 from training.settings import TrainSettings
 

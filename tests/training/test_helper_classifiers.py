@@ -25,10 +25,10 @@ from fama.selection.router.router import Router
 from fama.selection.router.scores import calibrated
 from fama.subsets import POOL
 from tests.support.hostile_checkpoints import reseal
+from tests.support.tiny_encoder import write_tiny_encoder
 from training.data.examples import Example, ExampleSet
 from training.kinds.helper_labels import best_subset, one_vs_rest
 from training.kinds.setfit import check_setfit
-from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
 from training.train import train_on
 
@@ -42,7 +42,6 @@ WORDS = {
 }
 NONE = (False,) * 6
 FILLER = ("please", "today", "thanks a lot", "as soon as you can")
-Kind = Callable[[Path], dict[str, Any]]
 
 
 def state(words: str, number: int) -> Features:

@@ -10,7 +10,8 @@ import pytest
 
 import fama.mining.runner as mining_runner
 import training.rounds as rounds
-from fama.agents.runs.runner import Planned, run_planned
+from fama.agents.runs.plan import Planned
+from fama.agents.runs.runner import run_planned
 from fama.cli import main
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode
@@ -41,8 +42,6 @@ from training.data.repairs import repair_examples
 from training.rounds import train_in_rounds
 from training.settings import TrainSettings
 from training.train import train
-
-SOLVED = {"plain": NAMED["solved"]}
 
 
 @contextmanager

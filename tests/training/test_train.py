@@ -25,12 +25,12 @@ from fama.settings import HelperSettings
 from fama.subsets import POOL
 from tests.support.asking import choose_now
 from tests.support.labelled_tasks import labelled
+from tests.support.tiny_encoder import write_tiny_encoder
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
 from training.network.fit import _resume
 from training.network.resume import SameDraws
-from training.network.tiny import write_tiny_encoder
 from training.settings import TrainSettings
 from training.train import train_on
 

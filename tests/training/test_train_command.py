@@ -7,8 +7,8 @@ import pytest
 from fama.cli import main
 from fama.episodes.records import Decision, Episode, Outcome
 from fama.subsets import POOL
+from tests.support.tiny_encoder import write_tiny_encoder
 from training.data.synthetic import make_tasks
-from training.network.tiny import write_tiny_encoder
 
 HASHED = ["kind=linear", "vectors.source=hashed", "vectors.components=8", "vectors.buckets=256", "linear.folds=2"]
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fama.selection.router.checkpoint import read_manifest
-from training.network.tiny import write_tiny_encoder
+from tests.support.tiny_encoder import write_tiny_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 4

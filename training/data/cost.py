@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fama.diagnosis.diagnose import spent_on_labels
 from fama.episodes.jsonl import RecordStore, existing_file
+from fama.episodes.outcome_table import spent_on_table
 from fama.episodes.records import Episode, known_total
-from fama.episodes.spending import SpendingPart, Spent, spent_on_episodes, spent_on_table, unknown
+from fama.episodes.spending import SpendingPart, Spent, spent_on_episodes, unknown
 from fama.episodes.store import read_episodes
 from fama.hashing import content_hash
 from fama.mining.records import REPAIRS, Repair

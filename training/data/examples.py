@@ -31,12 +31,13 @@ LEAST_COST: Mapping[CostUnit, float] = {"tokens": 1.0, "new_tokens": 1.0, "secon
 class Example:
     """One state with its targets; a target that is None is unknown and enters no loss.
 
-    ``subset`` is the executed one (one flag per helper, pool order) with its ``success``, ``tokens``
-    (of the whole episode) and ``propensity``. ``coverage`` flags helpers that cover the failure's
-    primary categories, ``distilled`` those a prompted selector chose, ``categories`` the failure's. ``repairing`` flags
-    the helpers that the minimal repair asks at a mined decision. ``weight`` multiplies every loss of the example.
-    ``trial``, ``strategy`` and ``table`` (its place among those read) are those of an executed subset: a design draws
-    several subsets for each task and trial of a table, and ``propensity`` is that of being one.
+    ``subset`` is the executed one (one flag per helper, pool order) with its ``success``, ``tokens`` (its cost in the
+    unit of ``data.cost``, of the whole episode or of the rest of a mined one) and ``propensity``. ``coverage`` flags
+    helpers that cover the failure's primary categories, ``distilled`` those a prompted selector chose, ``categories``
+    the failure's. ``repairing`` flags the helpers that the minimal repair asks at a mined decision. ``weight``
+    multiplies every loss of the example. ``trial``, ``strategy`` and ``table`` (its place among those read) are those
+    of an executed subset: a design draws several subsets for each task and trial of a table, and ``propensity`` is that
+    of being one.
     """
 
     task: str

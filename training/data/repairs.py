@@ -25,24 +25,9 @@ def repair_examples(
 ) -> ExampleSet:
     """Return the executed decisions of mined episodes: success and cost of the rest of the episode, by subset.
 
-    Of the mined episode: every decision without a note, as it was logged, and every intervention at it. Of the
-    executed repair: every decision as it was taken, so that the first notes of a repair of several count as what they
-    are, help if the others follow; and without its notes as a failure, since a minimal repair fails without any (where
-    every run of the search ended, and none in an error). Nothing was drawn at random, so no row has a propensity. Of an
-    arm with helpers, "without notes" is what it asks.
-    Where branches were drawn several times, an outcome is a share: a success and a failure that weigh as much together
-    as one row. The repair's rows have the repair's share, the first decision without a note that of the plain
-    continuations; that the repair fails without its notes is not known then, nor after one draw at a temperature.
-    ``repairing`` has the helpers that the minimal repair asks at a decision; none at the other decisions of the
-    repaired and of the mined episode, of an episode solved without help, and of one that a whole search found no repair
-    for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
-    repair leaves as they are.
-    Where only a part of the solved (or of the failed) episodes was mined, each stands for as many as it was drawn from:
-    its rows weigh by the eligible episodes per mined one, where the records say how many were eligible. Of parts that
-    were mined one after another, of other tasks or of a run that grew, the largest says it.
-    The prompts are those of the executed repairs; unknown where nothing was repaired.
-    Interventions after earlier ones are left out, since their states are not stored, as are changed actions that were
-    not run on, errors, and every episode whose task is of no known training split.
+    Which rows there are, ``_DecisionRows`` says. Nothing was drawn at random, so no row has a propensity. Every episode
+    whose task is of no known training split is left out. The prompts are those of the executed repairs; unknown where
+    nothing was repaired.
 
     Args:
         records: the mined episodes.
@@ -56,26 +41,13 @@ def repair_examples(
         BadInput: another pool, or an episode is missing.
     """
     left_out: Counter[str] = Counter()
+    used = _trainable(records, pool, left_out)
     matter: list[Example] = []
     idle: list[Example] = []
-    used: list[Repair] = []
-    for record in records:
-        if set(record.pool) != set(pool):
-            raise BadInput(
-                f"repairs of {record.domain}/{record.task_id}: mined with the pool {join_subset(record.pool)}, "
-                f"data.pool is {join_subset(pool)}; make them agree"
-            )
-        if not record.may_train:
-            left_out[f"mined episodes of the split {record.split or 'unknown'}"] += 1
-            continue
-        used.append(record)
-    mined = Counter(map(_drawn_from, used))
-    eligible: dict[tuple[object, ...], int] = {}
-    for record in used:
-        eligible[_drawn_from(record)] = max(eligible.get(_drawn_from(record), 0), record.eligible or 0)
-    for record in used:
-        stands_for = max(1.0, eligible[_drawn_from(record)] / mined[_drawn_from(record)])
-        for decided in _decisions(record, episodes, pool, cost, left_out):
+    for record, stands_for in zip(used, _episodes_per_mined_one(used), strict=True):
+        rows = _DecisionRows(record, episodes, pool, cost)
+        left_out += rows.left_out
+        for decided in rows.by_state():
             (matter if len({share for share, _ in decided}) > 1 else idle).extend(
                 replace(row, weight=row.weight * stands_for)
                 for share, example in decided
@@ -102,78 +74,151 @@ def repair_examples(
     )
 
 
-def _decisions(
-    record: Repair,
-    episodes: Mapping[str, Episode],
-    pool: Sequence[str],
-    cost: CostUnit,
-    left_out: Counter[str],
-) -> list[list[tuple[float, Example]]]:
-    """Return the examples of a mined episode and of its repair, state by state, each with its share of successes."""
-    log = _episode(record.episode_id, record, episodes)
-    found: dict[Features, list[tuple[float, Example]]] = {}
-    repairing: dict[Features, Subset] = {}
+def _trainable(records: Iterable[Repair], pool: Sequence[str], left_out: Counter[str]) -> list[Repair]:
+    """Return the records that a router may learn from; the others are counted as left out."""
+    used = []
+    for record in records:
+        if set(record.pool) != set(pool):
+            raise BadInput(
+                f"repairs of {record.domain}/{record.task_id}: mined with the pool {join_subset(record.pool)}, "
+                f"data.pool is {join_subset(pool)}; make them agree"
+            )
+        if record.may_train:
+            used.append(record)
+        else:
+            left_out[f"mined episodes of the split {record.split or 'unknown'}"] += 1
+    return used
 
-    def add(features: Features, subset: Subset, share: float, rest: Remaining | None) -> None:
-        amount = None if rest is None else getattr(rest, cost)
-        example = Example(
-            task=str(record.key.canonical),
-            features=features,
-            subset=tuple(name in subset for name in pool),
-            tokens=None if amount is None else max(float(amount), LEAST_COST[cost]),
-            domain=record.domain,
-            backbone=record.backbone or "",
-        )
-        found.setdefault(features, []).append((share, example))
 
-    states = [featurise_turn(state_at(log, turn), pool) for turn in range(len(log.decisions))]
-    taken: set[tuple[Features, Subset]] = set()
-    if record.repaired_episode is not None:
-        repaired = _episode(record.repaired_episode, record, episodes)
+def _episodes_per_mined_one(records: Sequence[Repair]) -> list[float]:
+    """Return for each record how many episodes it stands for, where only a part of those of its kind was mined.
+
+    That is the eligible ones per mined one, where the records say how many were eligible; of parts that were mined one
+    after another, of other tasks or of a run that grew, the largest says it.
+    """
+    groups = [(one.config_hash, one.benchmark, one.arm, one.kind, one.split) for one in records]
+    mined = Counter(groups)
+    eligible = dict.fromkeys(groups, 0)
+    for group, record in zip(groups, records, strict=True):
+        eligible[group] = max(eligible[group], record.eligible or 0)
+    return [max(1.0, eligible[group] / mined[group]) for group in groups]
+
+
+class _DecisionRows:
+    """Rows of one mined episode and of its executed repair: examples by state, each with its share of successes.
+
+    Where branches were drawn several times, an outcome is a share: a success and a failure that weigh as much together
+    as one row. The repair's rows have the repair's share, the first decision without a note that of the plain
+    continuations. Of an arm with helpers, "without notes" is what it asks.
+
+    ``Example.repairing`` has the helpers that the minimal repair asks at a decision; none at the other decisions of the
+    repaired and of the mined episode, of an episode solved without help, and of one that a whole search found no repair
+    for. It is unknown where the budget ended the search, and at a decision at which an arm asked helpers that the
+    repair leaves as they are.
+    """
+
+    def __init__(self, record: Repair, episodes: Mapping[str, Episode], pool: Sequence[str], cost: CostUnit) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._record = record
+        self._pool = pool
+        self._cost = cost
+        self._log = _episode(record.episode_id, record, episodes)
+        self._states = [featurise_turn(state_at(self._log, turn), pool) for turn in range(len(self._log.decisions))]
+        self._found: dict[Features, list[tuple[float, Example]]] = {}
+        self._repairing: dict[Features, Subset] = {}
+        self._by_repair: set[tuple[Features, Subset]] = set()
+        if record.repaired_episode is not None:
+            self._add_repair(_episode(record.repaired_episode, record, episodes))
+        self._add_log()
+        self._add_interventions()
+
+    def by_state(self) -> list[list[tuple[float, Example]]]:
+        """Return the rows of each state together."""
+        flags = {
+            features: tuple(name in members for name in self._pool) for features, members in self._repairing.items()
+        }
+        return [
+            [(share, replace(row, repairing=flags.get(features))) for share, row in rows]
+            for features, rows in self._found.items()
+        ]
+
+    def _add_repair(self, repaired: Episode) -> None:
+        """Add every decision of the executed repair as it was taken, and as a failure without its notes.
+
+        So the first notes of a repair of several count as what they are, help if the others follow.
+        """
+        record = self._record
         changed = _changed(record)
-        outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
-        drawn = record.base_share is not None or record.proven is None
-        certain = record.complete and "error" not in outcomes and not drawn
-        reached = 1.0 if record.base_share is None or record.share is None else record.share
-        swaps = record.arm is not None and bool(exclusive_groups(record.pool))  # what a form replaced is not on record
         last = max(changed, default=-1)
+        reached = 1.0 if record.base_share is None or record.share is None else record.share
+        fails_without = self._fails_without_a_note()
         for decision in repaired.decisions:
             own, subset = changed.get(decision.turn), decision.subset
             if own is None and decision.turn < last:
                 continue  # it ends well by help to come: this state's own rows say what comes of nothing else
-            features = featurise_turn(state_at(repaired, decision.turn), pool)
+            features = featurise_turn(state_at(repaired, decision.turn), self._pool)
             if own is not None or not subset:
-                repairing.setdefault(features, subset)
-            if (features, subset) not in taken:
-                taken.add((features, subset))
-                add(features, subset, reached, spent_from(repaired.ledger, decision.turn))
-            if (
-                own is not None and certain and not swaps and features not in states
-            ):  # else the rest of the repair fails
-                add(features, in_pool_order(set(subset) ^ own, pool), 0.0, None)
-    for decision, features in zip(log.decisions, states, strict=True):
-        if (features, decision.subset) not in taken:
-            add(features, decision.subset, _plain_share(record, decision.turn), spent_from(log.ledger, decision.turn))
-        if not decision.subset and (record.kind == "solved" or record.repaired_episode is not None or record.complete):
-            repairing.setdefault(features, ())
-    for one in record.interventions:
-        share = _share(one, record)
-        if share is None or one.given:
-            left_out["interventions after earlier ones" if one.given else "interventions without an outcome"] += 1
-        else:
-            asked = one.members if one.subset is None else one.subset
-            if (states[one.decision], asked) not in taken:
-                add(states[one.decision], asked, share, one.rest)
-    flags = {features: tuple(name in members for name in pool) for features, members in repairing.items()}
-    return [
-        [(share, replace(row, repairing=flags.get(features))) for share, row in rows]
-        for features, rows in found.items()
-    ]
+                self._repairing.setdefault(features, subset)
+            if (features, subset) not in self._by_repair:
+                self._by_repair.add((features, subset))
+                self._add(features, subset, reached, spent_from(repaired.ledger, decision.turn))
+            if own is not None and fails_without and features not in self._states:
+                self._add(features, in_pool_order(set(subset) ^ own, self._pool), 0.0, None)
 
+    def _fails_without_a_note(self) -> bool:
+        """Return whether the repair is known to fail without any of its notes: it is minimal.
 
-def _drawn_from(record: Repair) -> tuple[object, ...]:
-    """Return the episodes of which a mined one was drawn: those of a run, of an arm, a kind and a split."""
-    return record.config_hash, record.benchmark, record.arm, record.kind, record.split
+        That is so where every run of the search ended, none in an error, and nothing was drawn; and where it is on
+        record what a note replaced, which it is not of forms that exclude each other in an arm's choice.
+        """
+        record = self._record
+        outcomes = {*(one.outcome for one in record.interventions), *(one.outcome for one in record.combinations)}
+        drawn = record.base_share is not None or record.proven is None
+        replaced = record.arm is not None and bool(exclusive_groups(record.pool))
+        return record.complete and "error" not in outcomes and not drawn and not replaced
+
+    def _add_log(self) -> None:
+        """Add every decision of the mined episode, as it was logged."""
+        record = self._record
+        known = record.kind == "solved" or record.repaired_episode is not None or record.complete
+        for decision, features in zip(self._log.decisions, self._states, strict=True):
+            rest = spent_from(self._log.ledger, decision.turn)
+            self._add_other(features, decision.subset, _plain_share(record, decision.turn), rest)
+            if known and not decision.subset:
+                self._repairing.setdefault(features, ())
+
+    def _add_interventions(self) -> None:
+        """Add every intervention on the mined episode.
+
+        Those after earlier ones are left out, since their states are not stored, as are changed actions that were not
+        run on, and errors.
+        """
+        for one in self._record.interventions:
+            share = _share(one, self._record)
+            if share is None or one.given:
+                self.left_out[
+                    "interventions after earlier ones" if one.given else "interventions without an outcome"
+                ] += 1
+            else:
+                asked = one.members if one.subset is None else one.subset
+                self._add_other(self._states[one.decision], asked, share, one.rest)
+
+    def _add_other(self, features: Features, subset: Subset, share: float, rest: Remaining | None) -> None:
+        """Add a row unless the repair has taken this very decision."""
+        if (features, subset) not in self._by_repair:
+            self._add(features, subset, share, rest)
+
+    def _add(self, features: Features, subset: Subset, share: float, rest: Remaining | None) -> None:
+        amount = None if rest is None else getattr(rest, self._cost)
+        example = Example(
+            task=str(self._record.key.canonical),
+            features=features,
+            subset=tuple(name in subset for name in self._pool),
+            tokens=None if amount is None else max(float(amount), LEAST_COST[self._cost]),
+            domain=self._record.domain,
+            backbone=self._record.backbone or "",
+        )
+        self._found.setdefault(features, []).append((share, example))
 
 
 def _outcomes(share: float, example: Example) -> list[Example]:

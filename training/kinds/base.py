@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from fama.errors import BadInput
 from fama.selection.decision_rule import Floats
-from fama.selection.router.checkpoint import Float32Array
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import PromptPart
+from fama.selection.router.kinds.checks import Arrays, Float32Array
 from fama.selection.router.manifest import EncoderShape, KnnShape, NetworkShape, PriorShape, VectorShape
 from fama.settings import Settings
 from training.data.splits import Split
@@ -73,9 +73,9 @@ class Trained:
     ``shape`` is for kinds that check it themselves, such as those that are not built in.
     """
 
-    arrays: Mapping[str, Float32Array]
+    arrays: Arrays
     context_free: Floats | None
-    adapter: tuple[Mapping[str, Any], Mapping[str, Float32Array]] | None = None
+    adapter: tuple[Mapping[str, Any], Arrays] | None = None
     encoder: EncoderShape | None = None
     network: NetworkShape | None = None
     vectors: VectorShape | None = None

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fama.randomness import derive_seed
 from fama.selection.decision_rule import Floats
-from fama.selection.router.checkpoint import Float32Array
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, PromptPart, hide
+from fama.selection.router.kinds.checks import Float32Array
 from fama.selection.router.kinds.state_vectors import RawVectors, StateVectors
 from fama.selection.router.manifest import EncoderShape, VectorShape
 from training.data.absent import filled

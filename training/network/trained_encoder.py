@@ -17,7 +17,7 @@ from training.settings import EncoderSettings
 _SAMPLE = 2000
 
 
-def build_encoder(settings: EncoderSettings, seed: int = 0) -> SegmentEncoder:
+def build_encoder(settings: EncoderSettings, seed: int) -> SegmentEncoder:
     """Build the encoder with fresh adapters, drawn from the seed, or frozen without them.
 
     Raises:

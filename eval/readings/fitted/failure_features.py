@@ -14,7 +14,6 @@ from fama.dialogue.language import sentences
 from fama.dialogue.requests import turns_down
 from fama.dialogue.turns import agrees, corrects
 
-FeatureValues = Mapping[str, float]
 FeatureValue = tuple[str, float]
 CODES = ("DCV", "WRCO", "CM", "IFU")
 PARTIES = ("agent", "user", "environment")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fama.agents.loop import run_episode
-from fama.agents.runs.plan import Planned, episode_id, load_benchmark, select_tasks
+from fama.agents.runs.plan import Planned, episode_id, load_benchmark
 from fama.agents.runs.progress import Progress
 from fama.agents.runs.ray_jobs import EpisodeJob, EpisodeRecipe, check_remote, remote_episodes
 from fama.agents.runs.run_config import FREE, check_unchanged, earlier_prompts, provenance, run_prompts, write_config
@@ -25,8 +25,6 @@ from fama.models.base import ChatModel
 from fama.selection.base import SELECTORS
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
 from fama.settings import ExperimentSettings
-
-__all__ = ["Planned", "episode_id", "load_benchmark", "run_planned", "select_tasks"]
 
 SUMMARY = "summary.json"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fama.config import first_fault
@@ -30,22 +29,28 @@ from fama.selection.router.checkpoint_files import (
     regular_file,
     sha256,
 )
-from fama.selection.router.embedder import AdapterMismatch, Embedder
+from fama.selection.router.embedder import Embedder
 from fama.selection.router.kinds.base import ROUTER_KINDS, StoredRouter
-from fama.selection.router.kinds.checks import StoredAdapter, check_adapter, check_numbers, check_population
+from fama.selection.router.kinds.checks import (
+    AdapterMismatch,
+    Arrays,
+    Float32Array,
+    StoredAdapter,
+    check_adapter,
+    check_numbers,
+    check_population,
+)
 from fama.selection.router.manifest import ROUTER_SCHEMA, RouterManifest, StoredFile
 from fama.selection.router.router import Router
 from fama.text.json_numbers import load_finite
-
-Float32Array = NDArray[np.float32]
 
 
 def write_router(
     folder: Path,
     manifest: RouterManifest,
-    arrays: Mapping[str, Float32Array],
+    arrays: Arrays,
     card: str,
-    adapter: tuple[Mapping[str, Any], Mapping[str, Float32Array]] | None = None,
+    adapter: tuple[Mapping[str, Any], Arrays] | None = None,
     files: Mapping[str, bytes] | None = None,
     figure: bytes | None = None,
 ) -> RouterManifest:

@@ -21,10 +21,6 @@ _BATCH = 16
 _FEW = 128
 
 
-class AdapterMismatch(ValueError):
-    """An adapter's weights do not fit the encoder that they are for."""
-
-
 @contextmanager
 def one_thread(wanted: bool = True) -> Iterator[None]:
     """Let torch use one thread: for a few short texts beside a busy model server, waiting for others costs tenfold."""

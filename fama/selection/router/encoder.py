@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from fama.errors import BadInput
 from fama.redaction import shortened
-from fama.selection.router.embedder import AdapterMismatch
-from fama.selection.router.kinds.checks import StoredAdapter
+from fama.selection.router.kinds.checks import AdapterMismatch, StoredAdapter
 from fama.selection.router.manifest import LoraShape
 
 #: Chunks of one pass through the encoder, on the CPU and on a GPU.

@@ -195,11 +195,8 @@ def build(
             "train with data.view=retrospective"
         )
     _check_cadence(router, context.cadence)
-    objective = Objective(
-        lam=manifest.lam if lam is None else float(lam),
-        epsilon=manifest.epsilon if epsilon is None else float(epsilon),
-        softness=manifest.softness,
-    )
+    own = {name: float(value) for name, value in (("lam", lam), ("epsilon", epsilon)) if value is not None}
+    objective = replace(router.objective(), **own)
     max_predicted_loss = _certified_loss(router, lam, epsilon) if guarantee else None
     if episodes is None:
         return LearnedSelector(router, context, objective, max_predicted_loss)

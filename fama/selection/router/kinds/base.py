@@ -5,24 +5,17 @@ A kind is one class here and one in ``training.kinds``. Other distributions add 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fama.registry import Registry
 from fama.selection.router.embedder import Embedder
+from fama.selection.router.kinds.checks import POPULATION, Arrays
 from fama.selection.router.kinds.label_heads import Categories, LabelledPredictor
 from fama.selection.router.manifest import RouterManifest
 from fama.selection.router.scores import Predictor
 from fama.selection.traits import SelectorTraits
-
-Arrays = Mapping[str, NDArray[np.float32]]
-#: The array of every router that was trained on outcomes: the context-free model that its kind builds on.
-POPULATION = "population"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from fama.errors import BadInput
 from fama.redaction import shortened
 from fama.selection.decision_rule import Floats, Masks
 from fama.selection.router.features import Features
-from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
-from fama.selection.router.kinds.checks import check_shapes
+from fama.selection.router.kinds.base import RouterKind, StoredRouter
+from fama.selection.router.kinds.checks import Arrays, check_shapes
 from fama.selection.router.kinds.label_heads import LabelPredictor
 from fama.selection.router.kinds.state_vectors import UNKNOWN, StateVectors, stored_vectors
 from fama.selection.router.kinds.trees import Forest, read_forest

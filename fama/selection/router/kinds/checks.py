@@ -5,10 +5,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fama.selection.router.kinds.base import POPULATION, Arrays
 from fama.selection.router.manifest import LoraShape
 
+Float32Array = NDArray[np.float32]
+Arrays = Mapping[str, Float32Array]
+#: The array of every router that was trained on outcomes: the context-free model that its kind builds on.
+POPULATION = "population"
 #: Largest number in an array. Products of a few such numbers stay finite.
 _LARGEST = 1e9
 #: Smallest divisor.
@@ -71,6 +75,10 @@ def check_population(arrays: Arrays, helpers: int) -> None:
     """
     if POPULATION in arrays:
         check_shapes(arrays, {POPULATION: (2 + 2 * helpers + helpers * (helpers - 1) // 2,)})
+
+
+class AdapterMismatch(ValueError):
+    """An adapter's weights do not fit the encoder that they are for."""
 
 
 class StoredAdapter(NamedTuple):

@@ -4,8 +4,8 @@ import numpy as np
 
 from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
-from fama.selection.router.kinds.base import Arrays, RouterKind
-from fama.selection.router.kinds.checks import check_places, check_shapes
+from fama.selection.router.kinds.base import RouterKind
+from fama.selection.router.kinds.checks import Arrays, check_places, check_shapes
 from fama.selection.router.kinds.label_heads import LabelPredictor, logit
 from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
 from fama.selection.router.kinds.state_vectors import UNKNOWN, StateVectors, stored_vectors

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fama.selection.router.features import Features
-from fama.selection.router.kinds.base import Arrays, RouterKind
-from fama.selection.router.kinds.checks import check_shapes
+from fama.selection.router.kinds.base import RouterKind
+from fama.selection.router.kinds.checks import Arrays, check_shapes
 from fama.selection.router.kinds.label_heads import LabelLogits, LabelPredictor
 from fama.selection.router.kinds.state_vectors import UNKNOWN, StateVectors, stored_vectors
 from fama.selection.router.scores import StateScores, split_heads

@@ -17,8 +17,8 @@ from fama.redaction import shortened
 from fama.selection.decision_rule import Floats
 from fama.selection.router.checkpoint_files import read_regular
 from fama.selection.router.features import Features, state_text
-from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
-from fama.selection.router.kinds.checks import check_shapes
+from fama.selection.router.kinds.base import RouterKind, StoredRouter
+from fama.selection.router.kinds.checks import Arrays, check_shapes
 from fama.selection.router.kinds.label_heads import LabelLogits, ThresholdPredictor
 from fama.selection.traits import SelectorTraits
 

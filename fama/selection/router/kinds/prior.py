@@ -10,8 +10,8 @@ import numpy as np
 from fama.hashing import content_hash
 from fama.selection.decision_rule import Floats
 from fama.selection.router.features import Features
-from fama.selection.router.kinds.base import Arrays, RouterKind
-from fama.selection.router.kinds.checks import check_places, check_shapes
+from fama.selection.router.kinds.base import RouterKind
+from fama.selection.router.kinds.checks import Arrays, check_places, check_shapes
 from fama.selection.router.kinds.label_heads import LabelPredictor
 from fama.selection.router.kinds.neighbourhood import Neighbourhood, residuals
 from fama.selection.router.manifest import KnnShape, PriorShape

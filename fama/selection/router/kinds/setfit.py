@@ -13,8 +13,8 @@ from fama.memo import RecentCache
 from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import one_thread
 from fama.selection.router.features import Features, state_text
-from fama.selection.router.kinds.base import Arrays, RouterKind, StoredRouter
-from fama.selection.router.kinds.checks import check_shapes
+from fama.selection.router.kinds.base import RouterKind, StoredRouter
+from fama.selection.router.kinds.checks import Arrays, check_shapes
 from fama.selection.router.kinds.label_heads import ThresholdPredictor
 from fama.selection.router.manifest import EncoderShape, RouterManifest
 from fama.selection.traits import SelectorTraits

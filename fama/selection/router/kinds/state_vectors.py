@@ -13,8 +13,8 @@ from fama.memo import RecentCache
 from fama.selection.decision_rule import Floats
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import Features, PromptPart
-from fama.selection.router.kinds.base import Arrays, StoredRouter
-from fama.selection.router.kinds.checks import check_divisors, check_shapes
+from fama.selection.router.kinds.base import StoredRouter
+from fama.selection.router.kinds.checks import Arrays, check_divisors, check_shapes
 from fama.selection.router.manifest import VectorShape
 
 #: NaN where a training domain lacks a part of the state.

@@ -21,7 +21,7 @@ class Differs(EnvironmentFault):
 
 
 @dataclass
-class Track:
+class Replay:
     """Position of a run relative to the episode that it replays.
 
     ``on`` holds while everything the agent did is as logged. ``sampled`` takes it off at the first decision with a
@@ -47,11 +47,11 @@ class Track:
             raise Differs(self.difference)
 
     def logged(self, turn: int) -> Decided | None:
-        """Return the logged action with a decision's message; None off the track."""
+        """Return the logged action with a decision's message; None off the log."""
         return logged_action(self.log, turn) if self.on else None
 
     def took(self, decided: Decided, turn: int) -> None:
-        """Follow the run: off the track from the first action or thought that is not the logged one."""
+        """Follow the run: off the log from the first action or thought that is not the logged one."""
         if self.on:
             before = logged_action(self.log, turn)
             same = decided.action == before.action  # with its thought: prompts that follow hold it
@@ -74,13 +74,13 @@ def logged_action(log: Episode, turn: int) -> Decided:
 
 
 class ReplayingDecider(Decider):
-    """Decides as logged, without a call of the backbone, while the run is on its track and has the logged notes."""
+    """Decides as logged, without a call of the backbone, while the run is as logged and has the logged notes."""
 
     def __init__(
-        self, setup: EpisodeSetup, settings: ExperimentSettings, ledger: list[LedgerRow], track: Track
+        self, setup: EpisodeSetup, settings: ExperimentSettings, ledger: list[LedgerRow], replay: Replay
     ) -> None:
         super().__init__(setup, settings, ledger)
-        self._track = track
+        self._replay = replay
         self._billed = ledger
 
     async def decide(self, state: VisibleState, message_index: int) -> Decided:
@@ -90,28 +90,28 @@ class ReplayingDecider(Decider):
             Differs: an observation is not as logged.
             ModelError: a model failed.
         """
-        self._track.check(state)
+        self._replay.check(state)
         return await super().decide(state, message_index)
 
     async def answer(self, state: VisibleState, decision: Decision, note: str) -> Decided:
         """Return the logged action where nothing has changed, the backbone's elsewhere."""
-        logged = self._track.logged(state.turn)
+        logged = self._replay.logged(state.turn)
         if logged is not None and decision.notes == logged.decision.notes:
-            rows = [row for row in self._track.log.ledger if row.turn == state.turn and row.role == "agent"]
+            rows = [row for row in self._replay.log.ledger if row.turn == state.turn and row.role == "agent"]
             self._billed += [row.model_copy(update={"cache_hit": True}) for row in rows]
             return Decided(logged.action, logged.reply_text, decision)
         decided = await super().answer(state, decision, note)
-        self._track.took(decided, state.turn)
+        self._replay.took(decided, state.turn)
         return decided
 
 
 class RecordedUser:
-    """Says what the user said in the log while the run is on its track; then ``live`` answers, if there is one."""
+    """Says what the user said in the log while the run is as logged; then ``live`` answers, if there is one."""
 
-    def __init__(self, track: Track, live: ChatModel | None) -> None:
-        self._track = track
+    def __init__(self, replay: Replay, live: ChatModel | None) -> None:
+        self._replay = replay
         self._live = live
-        self._logged = LoggedUser(track.log)
+        self._logged = LoggedUser(replay.log)
 
     @property
     def name(self) -> str:
@@ -127,7 +127,7 @@ class RecordedUser:
         """
         if request.tools:
             raise UserFault("a recorded user cannot repeat calls of its own tools, which no log holds; set user=live")
-        reply = self._logged.reply(request) if self._track.on else None
+        reply = self._logged.reply(request) if self._replay.on else None
         if reply is not None:
             return replace(reply, usage=reply.usage.model_copy(update={"model": self.name}))
         if self._live is None:

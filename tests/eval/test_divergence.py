@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.publish import build, differing
+from eval.publish import build, divergence
 from eval.publish.findings import findings
 from fama.episodes.records import Episode
 from fama.errors import BadInput
@@ -16,9 +16,9 @@ MIXED = build.DATA / "mixed"
 
 def test_arms_part_where_other_notes_lead_to_another_action() -> None:
     one = noted_episode(("", "a"), ("x", "b"), ("", "c"))
-    found = differing.parting(one, noted_episode(("w", "a"), ("y", "b"), ("z", "d")))
+    found = divergence.parting(one, noted_episode(("w", "a"), ("y", "b"), ("z", "d")))
     assert found is not None and (found.turn, found.message, found.same_notes) == (2, 6, False)
-    noise = differing.parting(one, noted_episode(("", "A"), ("y", "b")))
+    noise = divergence.parting(one, noted_episode(("", "A"), ("y", "b")))
     assert noise is not None and (noise.turn, noise.same_notes) == (0, True)
 
 
@@ -30,12 +30,12 @@ def test_arms_part_where_other_notes_lead_to_another_action() -> None:
     ],
 )
 def test_where_nothing_else_is_done_nothing_parts(other: Episode) -> None:
-    assert differing.parting(noted_episode(("", "a"), ("x", "b"), ("", "c")), other) is None
+    assert divergence.parting(noted_episode(("", "a"), ("x", "b"), ("", "c")), other) is None
 
 
 def test_the_table_counts_what_the_episodes_came_to() -> None:
-    found = differing.partings(MIXED, "learned per turn", "TSA+Verifier")
-    told = differing.parted(MIXED, "learned per turn", "TSA+Verifier")
+    found = divergence.partings(MIXED, "learned per turn", "TSA+Verifier")
+    told = divergence.parted(MIXED, "learned per turn", "TSA+Verifier")
     assert f"On {80 - len(found)} of 80 tasks the agent does the same" in told
     *groups, whole = [[int(cell) for cell in line.split("|")[2:-1]] for line in told.splitlines()[-5:]]
     assert whole[0] == len(found) == sum(whole[1:]) and [sum(column) for column in zip(*groups, strict=True)] == whole
@@ -50,7 +50,7 @@ def test_the_table_counts_what_the_episodes_came_to() -> None:
 def test_who_is_asked_and_who_speaks_is_counted() -> None:
     made = [one for episode in findings(MIXED).of("TSA+Verifier") for one in episode.decisions]
     notes = sum(any(note.helper == "TSA" for note in one.notes) for one in made)
-    told = differing.tabulate_asked(MIXED, ["TSA+Verifier", "none"])
+    told = divergence.tabulate_asked(MIXED, ["TSA+Verifier", "none"])
     assert told.startswith(f"Decisions: TSA+Verifier {len(made)}, none ") and "of 80 tasks" in told
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in told.splitlines()}
     assert rows["| TSA"][0] == "100 [100, 100]" and rows["| TSA"][2:] == ["0 [0, 0]", "– |"]
@@ -60,7 +60,7 @@ def test_who_is_asked_and_who_speaks_is_counted() -> None:
 
 
 def test_a_verdict_is_on_a_decision_at_which_the_arms_part(tmp_path: Path) -> None:
-    found = [each for each in differing.partings(MIXED, "learned per turn", "TSA+Verifier") if not each.same_notes]
+    found = [each for each in divergence.partings(MIXED, "learned per turn", "TSA+Verifier") if not each.same_notes]
     first, second, *_ = found
     path = tmp_path / "read.yaml"
 
@@ -73,12 +73,12 @@ def test_a_verdict_is_on_a_decision_at_which_the_arms_part(tmp_path: Path) -> No
         )
 
     write(first.message)
-    told = differing.partings_read(MIXED, path)
+    told = divergence.partings_read(MIXED, path)
     assert f"2 of the {len(found)} tasks on which the arms part after other notes" in told
     assert f"| the learned one | 1 | {int(first.one.reward or 0)} | {int(first.other.reward or 0)} |" in told
     write(first.message + 1)
     with pytest.raises(BadInput, match=f"do not part at {first.one.task_id}, {first.message + 1}"):
-        differing.partings_read(MIXED, path)
+        divergence.partings_read(MIXED, path)
     write(first.message, "fate")
     with pytest.raises(BadInput, match="no cause 'fate'; known: better, worse"):
-        differing.partings_read(MIXED, path)
+        divergence.partings_read(MIXED, path)

@@ -1,4 +1,4 @@
-"""A tiny random encoder on disk, for tests and plumbing checks: a real architecture, useless weights."""
+"""A tiny random encoder on disk: a real architecture, useless weights."""
 
 import json
 import shutil

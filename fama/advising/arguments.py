@@ -1,4 +1,4 @@
-"""Parts of an advisor from what its caller names: the pool of helpers, the selector, the model's settings."""
+"""Arguments of an advisor, checked, as its parts: the pool of helpers, the selector, the model's settings."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike

@@ -7,14 +7,14 @@ import pytest
 
 from eval.compare.executed import Executed
 from eval.compare.results import compare_arms
-from eval.compare.setup_cost import Payback, one_off_costs, payback, saved_tokens
+from eval.compare.setup_cost import Payback, payback, saved_tokens, setup_costs
 from eval.metrics.episode_scores import score_of
 from eval.metrics.measures import Resampling
 from eval.report.narrative import headline_answers
 from eval.report.tables import comparison_tables
 from fama.diagnosis.diagnose import diagnose, spent_on_labels
-from fama.episodes.outcome_table import write_outcomes
-from fama.episodes.spending import Spent, known_sum, spent_on_episodes, spent_on_table, unknown
+from fama.episodes.outcome_table import spent_on_table, write_outcomes
+from fama.episodes.spending import Spent, known_sum, spent_on_episodes, unknown
 from fama.intervals import Interval
 from fama.settings import CompareSettings
 from tests.support.eval_builders import build, write_episodes
@@ -68,7 +68,7 @@ def test_the_comparison_its_table_and_its_words() -> None:
         choices=choices,
         cells=[],
         lattice_source="nowhere",
-        one_off={"none": (), "prompted": (), "learned": (TABLE, FIT), "best_fixed": (TABLE,)},
+        setup_costs={"none": (), "prompted": (), "learned": (TABLE, FIT), "best_fixed": (TABLE,)},
     )
     got = compare_arms(settings, "toy-1", executed, (Interval(None, None, None, 0), "unknown"), "")
     learned = got.arm("learned")
@@ -102,7 +102,7 @@ def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
         unknown("diagnosis", str(tmp_path / "failures.jsonl")),
     )
     settings = CompareSettings.model_validate({"arms": [{"name": "none"}, {"name": "best_fixed"}, {"name": "own"}]})
-    costs = one_off_costs(settings)
+    costs = setup_costs(settings)
     assert costs["none"] == () and costs["best_fixed"] == (unknown("outcome table", "best_fixed"),)
     assert costs["own"] == (unknown("training", "own"),)
 
@@ -130,7 +130,7 @@ async def test_costs_are_read_from_tables_and_labels(tmp_path: Path) -> None:
             "arms": [{"name": "none"}, {"name": "prompted"}, {"name": "oracle"}],
         }
     )
-    costs = one_off_costs(settings)
+    costs = setup_costs(settings)
     assert costs["none"] == () and costs["prompted"] == (run, diagnosis)
     assert [part.part for part in costs["oracle"]] == ["plain run", "diagnosis", "outcome table"]
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_says_what_it_cost(synthetic_table: object, tmp_path: Path)
     assert table == spent_on_table(path) and table.tokens is not None and table.tokens > 0 and table.seconds is None
     assert fit.part == "training" and fit.tokens == 0 and fit.seconds is not None
     arms = [{"name": "linear", "options": {"checkpoint": str(tmp_path / "router")}}]
-    assert one_off_costs(CompareSettings.model_validate({"arms": arms}))["linear"] == manifest.cost
+    assert setup_costs(CompareSettings.model_validate({"arms": arms}))["linear"] == manifest.cost
     assert "Setup cost:" in (tmp_path / "router" / "README.md").read_text(encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from fama.episodes.records import Decision, Episode, FunctionCall, LedgerRow, Me
 from fama.episodes.state import state_at
 from fama.errors import UserFault
 from fama.mining.records import split_of
-from fama.mining.track import Differs, RecordedUser, Track, logged_action, said_alike
+from fama.mining.replay import Differs, RecordedUser, Replay, logged_action, said_alike
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.scripted import ScriptedModel
 
@@ -54,7 +54,7 @@ def test_a_flag_that_an_older_log_lacks_is_no_difference() -> None:
     state = state_at(LOG, 2)
     flagged = tuple(m.model_copy(update={"failed": True}) if m.role == "tool" else m for m in state.messages)
     assert flagged != state.messages
-    Track(LOG).check(replace(state, messages=flagged))
+    Replay(LOG).check(replace(state, messages=flagged))
     assert said_alike(flagged[-1], state.messages[-1])
     assert not said_alike(flagged[-1], flagged[-1].model_copy(update={"content": "lost"}))
 
@@ -69,35 +69,35 @@ def test_a_flag_that_an_older_log_lacks_is_no_difference() -> None:
         (None, False),
     ],
 )
-def test_a_run_leaves_the_track_with_its_first_other_message(action: Action | None, stays: bool) -> None:
-    track = Track(LOG)
-    track.took(decided(action), 1)
-    assert track.on is stays
-    assert (track.logged(2) is not None) is stays
-    drawn = Track(LOG, sampled=True)
+def test_a_run_leaves_the_log_with_its_first_other_message(action: Action | None, stays: bool) -> None:
+    replay = Replay(LOG)
+    replay.took(decided(action), 1)
+    assert replay.on is stays
+    assert (replay.logged(2) is not None) is stays
+    drawn = Replay(LOG, sampled=True)
     drawn.took(decided(action), 1)
     assert not drawn.on
 
 
 def test_every_difference_has_its_place() -> None:
     state = state_at(LOG, 1)
-    Track(LOG).check(state)
+    Replay(LOG).check(state)
     other = (*state.messages[:-1], Message(role="user", content="My invoice."))
-    track = Track(LOG)
+    replay = Replay(LOG)
     with pytest.raises(Differs, match="message 3: user 'My invoice.' now, user 'My order.' in the log"):
-        track.check(replace(state, messages=other))
-    assert track.difference
+        replay.check(replace(state, messages=other))
+    assert replay.difference
     with pytest.raises(Differs, match="message 0"):
-        Track(LOG).check(replace(state, policy="Other rules."))
+        Replay(LOG).check(replace(state, policy="Other rules."))
     with pytest.raises(Differs, match="decision 3: the log has ended before it"):
-        Track(LOG).check(replace(state_at(LOG, 2), turn=3))
-    off = Track(LOG, on=False)
+        Replay(LOG).check(replace(state_at(LOG, 2), turn=3))
+    off = Replay(LOG, on=False)
     off.check(replace(state, messages=other))
 
 
 async def test_a_recorded_user_answers_what_is_in_the_log_only() -> None:
-    track = Track(LOG)
-    user = RecordedUser(track, None)
+    replay = Replay(LOG)
+    user = RecordedUser(replay, None)
     greeting, own = {"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Hello."}
     request = ChatRequest(messages=(greeting,), role="user")
     assert (await user.complete(request)).text == "Hello."
@@ -107,11 +107,11 @@ async def test_a_recorded_user_answers_what_is_in_the_log_only() -> None:
         await user.complete(ChatRequest(messages=(greeting, own, greeting, own, greeting), role="user"))
     with pytest.raises(UserFault, match="calls of its own tools"):
         await user.complete(ChatRequest(messages=(), role="user", tools=({"type": "function"},)))
-    track.on = False
+    replay.on = False
     with pytest.raises(UserFault, match="a recorded user cannot answer"):
         await user.complete(request)
     live = ScriptedModel("live", lambda _: ChatReply("Yes.", LedgerRow(role="user", model="live")))
-    assert (await RecordedUser(track, live).complete(request)).text == "Yes."
+    assert (await RecordedUser(replay, live).complete(request)).text == "Yes."
 
 
 def test_the_split_of_a_task() -> None:
