@@ -4,10 +4,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Record, known_total, role_group, total_tokens
+from fama.errors import BadInput
 
 #: A unit of cost: all tokens, those of them that no cache held, or seconds of the calls.
 CostUnit = Literal["tokens", "new_tokens", "seconds"]
+#: Key of an outcome table's metadata: what its episodes took, also those without a row and those that were run again.
+SPENT = "spent"
 SpendingPart = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "mining", "training"]
 
 
@@ -45,13 +50,19 @@ class Spent(Record):
 
 
 def spent_on_table(path: Path | str) -> Spent:
-    """Return the cost of the episodes of an outcome table.
+    """Return the cost of the episodes of an outcome table: that which it states, else that of its rows.
 
     Raises:
         BadInput: the file is missing or no outcome table.
     """
-    from fama.episodes.outcome_table import read_columns
+    from fama.episodes.outcome_table import read_columns, read_metadata
 
+    stated = read_metadata(path).get(SPENT)
+    if isinstance(stated, dict):
+        try:
+            return Spent.model_validate({**stated, "part": "outcome table", "source": str(path)})
+        except ValidationError:
+            raise BadInput(f"{path}: its metadata is damaged ({SPENT}); write it again") from None
     columns = read_columns(path, ("tokens", "seconds"))
     return Spent(
         part="outcome table", source=str(path), tokens=sum(columns["tokens"]), seconds=known_sum(columns["seconds"])
@@ -59,11 +70,15 @@ def spent_on_table(path: Path | str) -> Spent:
 
 
 def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:
-    """Return the cost of logged episodes; tokens are unknown where one has no ledger, as imported ones do not."""
+    """Return the cost of logged episodes.
+
+    Tokens are unknown where an imported one has no ledger, or one died; an own one that failed early took none.
+    """
     tokens: list[int | None] = []
     seconds: list[float | None] = []
     for episode in episodes:
-        tokens.append(total_tokens(episode.ledger) if episode.ledger else None)
+        billed = episode.ledger or (episode.source.importer == "fama" and episode.outcome.boundary != "harness")
+        tokens.append(total_tokens(episode.ledger) if billed else None)
         seconds.append(episode.seconds)
     total = known_sum(tokens)
     return Spent(part=part, source=str(path), tokens=None if total is None else int(total), seconds=known_sum(seconds))
