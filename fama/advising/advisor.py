@@ -22,6 +22,7 @@ from fama.advising.parts import (
     model_settings,
     pool_settings,
     selector_of,
+    warn_of_other_notes,
 )
 from fama.advising.session import Session, Sessions
 from fama.agents.preparation import Preparation, Prepared
@@ -101,6 +102,7 @@ class Advisor:
         check_settings(cadence, placement, prefill, sessions, benchmark, domain)
         pool = pool_settings(helpers, router)
         self._helpers = build_pool(pool)
+        warn_of_other_notes(router, pool)
         wanted = model_settings(model)
         check_models(self._helpers, wanted is not None)
         limits = budget_settings(budget)
