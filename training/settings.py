@@ -233,7 +233,7 @@ class DecisionSettings(Settings):
     """Defaults of the checkpoint's decisions; all can be changed at run time."""
 
     lam: UnitPrice = 0.005
-    """Success probability that 1,000 tokens are worth."""
+    """Success probability that 1,000 tokens are worth; with another ``data.cost``, 1,000 of these."""
     epsilon: UnitPrice = 0.005
     """Values that differ by at most this are tied; the smallest subset wins."""
     softness: float = Field(default=0.05, ge=1e-6, le=1e6)
