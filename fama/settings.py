@@ -382,7 +382,7 @@ class CompareSettings(ExperimentSettings):
     """Outcome table of the compared tasks, whose executed subsets selection is judged against. None takes the
     replayed table, or the arms' own episodes."""
     lambdas: tuple[UnitPrice, ...] = ()
-    """Prices of 1,000 tokens at which arms that depend on λ are replayed, for curves of success over tokens."""
+    """Prices of 1,000 tokens, or of what an arm weighs instead, to replay arms at: curves of success over tokens."""
     questions: tuple[QuestionSettings, ...] = Field(default=(), exclude_if=lambda value: value == ())
     """Asked before the run; they may not be changed in its folder."""
     bootstrap: int = Field(default=2000, ge=1, le=1_000_000)

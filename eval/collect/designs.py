@@ -2,9 +2,10 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.errors import BadInput
 from fama.subsets import in_pool_order, refuse_excluded, subsets_of_size
@@ -70,13 +71,16 @@ def draws_of(candidates: Sequence[WeightedSubset]) -> int:
     return round(sum(candidate.propensity for candidate in candidates))
 
 
-def as_executed(rows: Sequence[OutcomeRow], draws: int) -> list[OutcomeRow]:
+def as_executed(
+    rows: Sequence[OutcomeRow], draws: int, executed: Mapping[EpisodeKey, int] | None = None
+) -> list[OutcomeRow]:
     """Return the rows with the probability that their subset was executed, not only drawn.
 
-    Where m of the ``draws`` of a task and trial have a row, as in an interrupted table, it is m / draws of that of
-    being drawn: draws stand in random order, so that the first m are a sample of them.
+    Where m of the ``draws`` of a task and trial were executed, as in an interrupted table, it is m / draws of that of
+    being drawn: draws stand in random order, so that the first m are a sample of them. ``executed`` counts them, also
+    those without a row, such as those that a budget cut, which are no such sample; None counts the rows.
     """
-    counts = Counter(row.key for row in rows)
+    counts = Counter(row.key for row in rows) if executed is None else executed
     return [
         row
         if row.propensity is None or counts[row.key] >= draws

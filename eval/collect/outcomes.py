@@ -1,6 +1,8 @@
 """Outcome tables of randomised helper subsets: what routers are trained on and policies are judged by."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from fama.agents.runs.run_config import FREE, settings_from
 from fama.agents.runs.runner import run_planned
 from fama.config import dump_settings
 from fama.episodes.outcome_table import OutcomeRow, episodes_to_rows, write_outcomes
+from fama.episodes.spending import SPENT, spent_on_episodes
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
@@ -87,8 +90,12 @@ async def run_outcomes(
     }
 
     def write() -> list[OutcomeRow]:
-        rows = as_executed(episodes_to_rows(EpisodeStore(out).read(), pool, drawn), draws)
-        write_outcomes(out / TABLE, rows, metadata)
+        store = EpisodeStore(out)
+        executed = Counter(episode.key.pair for episode in store.read())
+        rows = as_executed(episodes_to_rows(store.read(), pool, drawn), draws, executed)
+        spent = spent_on_episodes("outcome table", TABLE, chain(store.aside(), store.read()))
+        stated = spent.model_dump(include={"tokens", "seconds"})
+        write_outcomes(out / TABLE, rows, {**metadata, SPENT: stated})
         return rows
 
     try:

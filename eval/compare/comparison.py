@@ -15,7 +15,7 @@ from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import setup_costs
 from eval.compare.stale_inputs import stale_inputs
-from eval.compare.sweep import ORACLE, sweep_lambda
+from eval.compare.sweep import ORACLE, other_units, sweep_lambda
 from eval.compare.task_sets import learned_from, other_splits, outside_split
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
@@ -68,6 +68,7 @@ async def run_comparison(
         *learned_from(settings, executed.tasks),
         *stale_inputs(settings),
         *unheld_limits(settings),
+        *other_units(settings),
     )
     comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *of_inputs)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
 from eval.compare.arm_replay import ReplayTable, replay_arm
-from eval.compare.arms import arms_in_role
+from eval.compare.arms import arms_in_role, traits_of
 from eval.compare.rows import cells_of
 from eval.compare.schema import Curve, CurvePoint
 from eval.metrics.curves import OperatingPoint, area, measured, success_at, tokens_at
@@ -18,12 +19,33 @@ from fama.episodes.keys import EpisodeKey
 from fama.helpers.base import Helper
 from fama.intervals import Array, Interval, percentile_interval, ratio_interval
 from fama.selection.base import AnySelector, Priced
-from fama.settings import CompareSettings
+from fama.selection.router.checkpoint import read_manifest
+from fama.settings import CompareSettings, SelectorSettings
 
 #: What an arm that knows every outcome would do, after the fact.
 ORACLE = "best executed"
 #: Stands for λ → ∞, where only tokens count.
 ENDLESS = 1e9
+
+
+def other_units(settings: CompareSettings) -> list[str]:
+    """Return a warning of arms that weigh something else than tokens, for which a λ is another price; else none.
+
+    Raises:
+        BadInput: a checkpoint cannot be read.
+    """
+    units = {arm.arm: _unit(arm) for arm in settings.arms} if settings.lambdas else {}
+    told = ", ".join(f"{unit.replace('_', ' ')} for {arm}" for arm, unit in units.items() if unit != "tokens")
+    if not told:
+        return []
+    return [f"lambdas: a λ prices 1,000 {told}, and tokens elsewhere: points of one λ are not at one price."]
+
+
+def _unit(arm: SelectorSettings) -> str:
+    folder = arm.options.get("checkpoint")
+    if traits_of(arm).setup == "checkpoint" and isinstance(folder, str):
+        return read_manifest(Path(folder)).cost_unit
+    return str(arm.options.get("cost", "tokens"))
 
 
 async def sweep_lambda(

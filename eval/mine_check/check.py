@@ -68,6 +68,7 @@ async def check_repairs(
         raise BadInput(f"{repairs.path}: no mined failure to check; mine failed episodes first")
     jobs, refused = _jobs(failed, episodes, settings.largest)
     store = RecordStore(out / GRIDS, Grid)
+    size = store.size()
     grids = {grid.episode_id: grid for grid in store.read()}
 
     def missing(job: _Job) -> bool:
@@ -94,8 +95,9 @@ async def check_repairs(
                 except Refused as fault:
                     return _line(job.log, str(fault))
 
-            write_config(out, dict(repairs.content))
-            await run_pool(todo, one, finish, settings.concurrency)
+            with store.alone(size):
+                write_config(out, dict(repairs.content))
+                await run_pool(todo, one, finish, settings.concurrency)
     return CheckedFolder(tuple((job.record, grids[job.log.id]) for job in jobs if not missing(job)), tuple(refused))
 
 

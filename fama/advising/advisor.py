@@ -20,6 +20,7 @@ from fama.advising.arguments import (
     model_settings,
     pool_settings,
     selector_of,
+    warn_of_other_notes,
 )
 from fama.advising.conversation import Conversation, read_conversation
 from fama.advising.note_refusals import NoteRefusals
@@ -101,6 +102,7 @@ class Advisor:
         check_settings(cadence, placement, prefill, sessions, benchmark, domain)
         pool = pool_settings(helpers, router)
         self._helpers = build_pool(pool)
+        warn_of_other_notes(router, pool)
         wanted = model_settings(model)
         check_models(self._helpers, wanted is not None)
         limits = budget_settings(budget)

@@ -1,5 +1,6 @@
 """Arguments of an advisor, checked, as its parts: the pool of helpers, the selector, the model's settings."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from fama.agents.runs.stale_routers import stale_checkpoint, text_hashes
 from fama.agents.strategies.base import Placement
 from fama.episodes.record_faults import fault_of
 from fama.errors import BadInput
@@ -16,7 +18,9 @@ from fama.models.wire import Prefill
 from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import RouterSelector
-from fama.settings import BudgetSettings, Cadence, HelperSettings, ModelSettings
+from fama.settings import BudgetSettings, Cadence, ExperimentSettings, HelperSettings, ModelSettings
+
+log = logging.getLogger(__name__)
 
 RouterOrPath = str | PathLike[str] | Selector
 Model = ModelSettings | ChatModel | Mapping[str, Any] | str
@@ -34,6 +38,18 @@ def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: Router
         return HelperSettings(pool=(helpers,) if isinstance(helpers, str) else tuple(helpers))
     folder = checkpoint_of(router)
     return HelperSettings() if folder is None else HelperSettings(pool=read_manifest(folder).pool)
+
+
+def warn_of_other_notes(router: RouterOrPath, pool: HelperSettings) -> None:
+    """Say that a checkpoint learned from notes of other texts or forms than this pool's: it does not name the forms.
+
+    Raises:
+        BadInput: the checkpoint cannot be read.
+    """
+    folder = checkpoint_of(router)
+    line = None if folder is None else stale_checkpoint(folder, text_hashes(ExperimentSettings(helpers=pool)))
+    if line is not None:
+        log.warning("%s; helpers gives the forms that it was trained with, such as HelperSettings(form='llm')", line)
 
 
 def checkpoint_of(router: RouterOrPath) -> Path | None:

@@ -53,7 +53,11 @@ def print_effects(screen: "Console", effects: "Sequence[NoteEffects]") -> None:
     if told:
         print_note(screen, "count (% of notes, 95 % interval over tasks). changed: the action, not the outcome.")
     if any(one.group.arm is not None for one in effects):
-        print_note(screen, f"arm: the notes were given beside those of the arm's own helpers; {DASH}: alone.")
+        print_note(
+            screen,
+            "arm: the notes were given beside those of the arm's own helpers, and in place of another form's; "
+            f"{DASH}: alone.",
+        )
     if any(one.unknown for one in effects):
         print_note(
             screen, "unknown: changed the action, but its run ended in an error or the budget; not in the shares."

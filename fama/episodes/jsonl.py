@@ -10,13 +10,13 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar, cast
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from fama.episodes.record_faults import fault_of, is_other_version
 from fama.episodes.records import Record
 from fama.errors import BadInput
-from fama.files import replacing
+from fama.files import replacing, sweep_temporary
 from fama.redaction import redact_json
 from fama.text.json_numbers import RepeatedKey, check_keys
 
@@ -104,6 +104,37 @@ class RecordStore(Generic[R]):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f".{self.path.name}.lock")):
             yield
+
+    @contextmanager
+    def alone(self, size: int) -> Iterator[None]:
+        """Keep every other run out of the folder for the length of the block; left-overs of killed ones are removed.
+
+        ``size`` is what the caller has read of the file, in bytes. The lock is the operating system's: a process that
+        dies gives it back.
+
+        Raises:
+            BadInput: another run is at work here, or has written since the caller read.
+        """
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / ".run.lock", timeout=0):
+                self.check_unchanged(size)
+                sweep_temporary(folder)
+                yield
+        except Timeout:
+            raise BadInput(
+                f"{folder}: another process is running in this folder; wait for its end or give another --out"
+            ) from None
+
+    def check_unchanged(self, size: int) -> None:
+        """Refuse a file that is not as large any more as when the caller read it.
+
+        Raises:
+            BadInput: another run has written since.
+        """
+        if self.size() != size:
+            raise BadInput(f"{self.path.parent}: another process has just written here; give the command again")
 
     def add_unlocked(self, lines: Iterable[bytes]) -> None:
         """Add lines inside ``locked``."""

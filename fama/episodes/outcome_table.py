@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.record_faults import fault_of
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
-from fama.episodes.spending import CostUnit, Spent, known_sum
+from fama.episodes.spending import SPENT, CostUnit, Spent, known_sum
 from fama.episodes.state import state_after, state_at, state_to_json
 from fama.errors import BadInput
 from fama.files import replacing
@@ -288,11 +288,17 @@ def read_columns(path: Path | str, names: Sequence[str]) -> dict[str, list[Any]]
 
 
 def spent_on_table(path: Path | str) -> Spent:
-    """Return the setup cost that the episodes of a table are.
+    """Return the setup cost that the episodes of a table are: that which it states, else that of its rows.
 
     Raises:
         BadInput: the file is missing or no outcome table.
     """
+    stated = read_metadata(path).get(SPENT)
+    if isinstance(stated, dict):
+        try:
+            return Spent.model_validate({**stated, "part": "outcome table", "source": str(path)})
+        except ValidationError:
+            raise BadInput(f"{path}: its metadata is damaged ({SPENT}); write it again") from None
     columns = read_columns(path, ("tokens", "seconds"))
     return Spent(
         part="outcome table", source=str(path), tokens=sum(columns["tokens"]), seconds=known_sum(columns["seconds"])

@@ -11,6 +11,8 @@ from fama.episodes.records import CHARGED, Episode, LedgerRow, Record, known_tot
 
 #: A unit of cost: all tokens, those of them that no cache held, or seconds of the calls.
 CostUnit = Literal["tokens", "new_tokens", "seconds"]
+#: Key of an outcome table's metadata: what its episodes took, also those without a row and those that were run again.
+SPENT = "spent"
 SpendingPart = Literal["outcome table", "plain run", "diagnosis", "prompted episodes", "mining", "training"]
 
 
@@ -48,11 +50,15 @@ class Spent(Record):
 
 
 def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:
-    """Return the cost of logged episodes; tokens are unknown where one has no ledger, as imported ones do not."""
+    """Return the cost of logged episodes.
+
+    Tokens are unknown where an imported one has no ledger, or one died; an own one that failed early took none.
+    """
     tokens: list[int | None] = []
     seconds: list[float | None] = []
     for episode in episodes:
-        tokens.append(total_tokens(episode.ledger) if episode.ledger else None)
+        billed = episode.ledger or (episode.source.importer == "fama" and episode.outcome.boundary != "harness")
+        tokens.append(total_tokens(episode.ledger) if billed else None)
         seconds.append(episode.seconds)
     total = known_sum(tokens)
     return Spent(part=part, source=str(path), tokens=None if total is None else int(total), seconds=known_sum(seconds))

@@ -4,17 +4,13 @@ import gzip
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fama.episodes.jsonl import RecordStore, existing_file, is_torn, line_of
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
-from fama.files import sweep_temporary
 
 log = logging.getLogger(__name__)
 
@@ -67,28 +63,6 @@ class EpisodeStore(RecordStore[Episode]):
         if self._errors.path.exists():
             current = {line_of(episode) for episode in self.read() if episode.outcome.status == "error"}
             yield from (episode for episode in self._errors.read() if line_of(episode) not in current)
-
-    @contextmanager
-    def alone(self, size: int) -> Iterator[None]:
-        """Keep every other run out of the folder for the length of the block; left-overs of killed ones are removed.
-
-        ``size`` is what the caller has read of the file, in bytes. The lock is the operating system's: a process that
-        dies gives it back.
-
-        Raises:
-            BadInput: another run is at work here, or has written since the caller read.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.folder / ".run.lock", timeout=0):
-                if self.size() != size:
-                    raise BadInput(f"{self.folder}: another process has just written here; give the command again")
-                sweep_temporary(self.folder)
-                yield
-        except Timeout:
-            raise BadInput(
-                f"{self.folder}: another process is running in this folder; wait for its end or give another --out"
-            ) from None
 
 
 def read_episodes(path: Path) -> Iterator[Episode]:

@@ -20,7 +20,8 @@ class NoteGroup(NamedTuple):
     """None where notes of all domains are counted together."""
     backbone: str | None
     arm: str | None
-    """The arm beside whose own helpers the note was given; None for the plain agent, where it was given alone."""
+    """The arm beside whose own helpers, or in place of another form of one, the note was given; None for the plain
+    agent, where it was given alone."""
     kind: EpisodeKind
 
 
@@ -71,7 +72,7 @@ def note_effects(folders: Iterable[RepairFolder], by_domain: bool = True) -> tup
                 )
                 key = record.episode_id, group, one.decision
                 if key not in found or found[key][1] == "unknown":
-                    found[key] = str(record.key), _effect(one, record.kind)
+                    found[key] = str(record.key), _effect(one, record)
     counts: dict[NoteGroup, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for (_, group, _), (task, effect) in found.items():
         counts[group][task][effect] += 1
@@ -85,11 +86,14 @@ def _single(record: Repair) -> Iterator[Intervention]:
     return (one for one in alone if one.subset is None or one.members[0] in one.subset)
 
 
-def _effect(one: Intervention, kind: EpisodeKind) -> str:
+def _effect(one: Intervention, record: Repair) -> str:
+    """Return what a note did; a branch of an arm is run on also where its action is the same."""
     ended = {"no note": "silent", "same action": "same", "success": "success", "failure": "failure"}
     effect = ended.get(one.outcome, "unknown")
     if effect in ("success", "failure"):
-        return "flipped" if (effect == "success") is (kind == "failed") else "changed"
+        flipped = (effect == "success") is (record.kind == "failed")
+        same = record.arm is not None and one.after == one.before
+        return "flipped" if flipped else "same" if same else "changed"
     return effect
 
 

@@ -73,7 +73,7 @@ async def mine_folder(
     chosen = choose_episodes(source, mine)
     repairs = RecordStore(out / REPAIRS, Repair)
     store = EpisodeStore(out)
-    size = store.size()
+    size, recorded = store.size(), repairs.size()
     done = {record.episode_id for record in repairs.read()}
     refused = list(chosen.refused)
     todo = [episode for episode in chosen.episodes if episode.id not in done]
@@ -95,6 +95,7 @@ async def mine_folder(
         jobs = (MineJob(episode, source.split_of(episode.task_id)) for episode in todo)
         async with _executor(source, mine, content, model) as run:
             with store.alone(size):
+                repairs.check_unchanged(recorded)  # of failures without a repair nothing is in the other file
                 write_config(out, content)
                 await run_pool(jobs, run, finish, mine.concurrency)
     return MinedFolder(tuple(repairs.read()), tuple(refused))

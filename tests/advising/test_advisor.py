@@ -12,6 +12,7 @@ import pytest
 
 import fama
 from fama.advising.conversation import read_conversation
+from fama.advising.parts import warn_of_other_notes
 from fama.advising.session import Session, Sessions
 from fama.agents.strategies.base import Placement
 from fama.episodes.state import TurnReading, VisibleState
@@ -42,6 +43,21 @@ def test_a_note_is_remembered_and_a_repeated_request_gets_what_it_got() -> None:
     with fama.Advisor("all", helpers=PATTERNS) as other:
         assert other.advise(AGREED, TOOLS, session=first.session).session == second.session
         assert other.advise(AGREED, TOOLS, session=second.session).session.noted == second.session.noted
+
+
+def test_a_router_that_learned_from_notes_of_another_form_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A checkpoint does not name its helpers' forms, so that one of helper agents got templates without a word."""
+    turn = LINEAR.with_name("helpdesk-turn")
+    for pool, told in ((HelperSettings(), False), (HelperSettings(form="llm"), True), (PATTERNS, True)):
+        caplog.clear()
+        warn_of_other_notes(turn, pool)
+        assert ("helpdesk-turn learned from outcomes of other helper texts" in caplog.text) is told, pool
+    caplog.clear()
+    with fama.Advisor(turn, helpers=PATTERNS):
+        assert "helpdesk-turn learned from outcomes of other helper texts" in caplog.text
+    caplog.clear()
+    with fama.Advisor("all", helpers=PATTERNS):
+        assert caplog.text == ""
 
 
 @pytest.mark.parametrize("placement", ["assistant", "user", "system"])

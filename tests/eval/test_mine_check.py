@@ -18,6 +18,7 @@ from eval.mine_check.settings import MineCheckSettings
 from eval.mine_check.summary import checked_failure, summarise_checks
 from fama.agents.runs.run_config import run_prompts
 from fama.cli import main
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Note
 from fama.errors import BadInput
 from fama.mining.mined_folder import read_repairs
@@ -84,6 +85,14 @@ async def test_every_subset_of_what_is_open_has_its_known_outcome(world: Backbon
             everywhere = frozenset(SchedulePoint(turn, name) for turn in range(DECISIONS) for name in run.subset)
             assert (run.outcome == "success") is Puzzles.tasks[task].solved_by(everywhere), (task, run.subset)
             assert run.notes == DECISIONS * len(run.subset)
+
+
+async def test_a_second_process_in_the_folder_is_refused(world: Backbone, tmp_path: Path) -> None:
+    """Both ran the same grids, and each stood in the file twice."""
+    folders, out = await mined(tmp_path), tmp_path / "out"
+    with RecordStore(out / GRIDS, Grid).alone(0), pytest.raises(BadInput, match="another process is running in this"):
+        await checked(folders, out)
+    assert (await checked(folders, out)).checked
 
 
 async def test_the_mined_subset_is_judged_by_the_grid(world: Backbone, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -16,6 +17,7 @@ from fama.cli import main
 from fama.envs.base import Action, Observation
 from fama.episodes.outcome_table import read_metadata, read_outcomes
 from fama.episodes.records import Episode
+from fama.episodes.spending import spent_on_table
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput, EnvironmentFault
 from fama.models.base import CallFailed, ChatReply, ChatRequest
@@ -192,6 +194,39 @@ def test_an_error_at_the_first_decision_is_a_row_of_its_subset(
         ("Alpha+Beta", True): 4,
     }
     assert {one.propensity for one in rows} == {1.0} and len({one.state for one in rows}) == 4
+
+
+async def test_episodes_without_a_row_leave_the_propensities_of_the_others_as_they_are(
+    tmp_path: Path, world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose row is missing depends on the subset: the others are no sample of the draws, as of an interrupted table."""
+    answer = ScriptedModel.complete
+
+    async def uncounted(self: ScriptedModel, request: ChatRequest) -> ChatReply:
+        reply = await answer(self, request)
+        usage = reply.usage.model_copy(update={"output_tokens": None})
+        return replace(reply, usage=usage) if "Beta" in request.prefill else reply
+
+    monkeypatch.setattr(ScriptedModel, "complete", uncounted)
+    rows = (await run_outcomes(outcomes_settings(per_task=4), tmp_path, command="x", progress=False)).rows
+    assert Counter((one.subset, one.propensity) for one in rows) == {("", 1.0): 4, ("Alpha", 1.0): 4}
+    assert spent_on_table(tmp_path / "outcomes.parquet").tokens is None  # not that of the rows
+
+
+async def test_the_cost_of_a_table_has_the_episodes_that_were_run_again(
+    tmp_path: Path, world: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(self: ToyEnvironment, action: Action) -> Observation:
+        raise EnvironmentFault("gone")
+
+    settings = outcomes_settings(per_task=4, tasks=2)
+    with monkeypatch.context() as broken:
+        broken.setattr(ToyEnvironment, "step", breaks)
+        first = (await run_outcomes(settings, tmp_path, command="x", progress=False)).rows
+    again = (await run_outcomes(settings, tmp_path, command="x", progress=False)).rows
+    assert {one.status for one in first} == {"error"} and "error" not in {one.status for one in again}
+    spent = spent_on_table(tmp_path / "outcomes.parquet").tokens
+    assert spent == sum(one.tokens for one in (*first, *again)) > 0
 
 
 def test_errors_before_the_user_speaks_are_told_too(

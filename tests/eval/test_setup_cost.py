@@ -14,6 +14,7 @@ from eval.report.narrative import headline_answers
 from eval.report.tables import comparison_tables
 from fama.diagnosis.diagnose import diagnose, spent_on_labels
 from fama.episodes.outcome_table import spent_on_table, write_outcomes
+from fama.episodes.records import Outcome, Source
 from fama.episodes.spending import Spent, known_sum, spent_on_episodes, unknown
 from fama.intervals import Interval
 from fama.settings import CompareSettings
@@ -94,9 +95,13 @@ def test_the_comparison_its_table_and_its_words() -> None:
 
 def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
     assert known_sum([1.0, None]) is None and known_sum([]) is None and known_sum([1.0, 2.0]) == 3.0
-    bare = build("t0", "none", ledger=(), seconds=None)
+    bare = build("t0", "none", ledger=(), seconds=None, source=Source(importer="tau-bench"))
     found = spent_on_episodes("plain run", "x", [build("t1", "none"), bare])
     assert (found.tokens, found.seconds) == (None, None)
+    for boundary, tokens in (("environment", 100), ("harness", None)):  # before the first call, or a process that died
+        outcome = Outcome.model_validate({"status": "error", "boundary": boundary})
+        early = build("t2", "none", "error", ledger=(), outcome=outcome)
+        assert spent_on_episodes("plain run", "x", [build("t1", "none"), early]).tokens == tokens, boundary
     assert spent_on_labels(tmp_path / "failures.jsonl") == (
         unknown("plain run", str(tmp_path / "failures.jsonl")),
         unknown("diagnosis", str(tmp_path / "failures.jsonl")),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from eval.compare.comparison import read_comparison, run_comparison
 from eval.compare.schema import Curve
-from eval.compare.sweep import ENDLESS, ORACLE, _curves
+from eval.compare.sweep import ENDLESS, ORACLE, _curves, other_units
 from eval.metrics.curves import OperatingPoint, area, success_at, tokens_at
 from eval.report.figures import figures
 from eval.report.tables import comparison_tables
@@ -22,8 +22,13 @@ from fama.intervals import Interval
 from fama.models.base import ChatReply, ChatRequest
 from fama.selection.base import Priced
 from fama.selection.selectors.best_fixed import Arm, BestFixedSelector
+from fama.subsets import POOL
 from tests.support.comparisons import live, table
 from tests.support.toy_world import compare_settings, toy_world
+from training.data.examples import outcome_examples
+from training.data.synthetic import make_tasks, outcome_rows
+from training.settings import TrainSettings
+from training.train import train_on
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +129,22 @@ async def test_the_toy_world(tmp_path: Path) -> None:
     areas = {arm: curve.area.value or 0.0 for arm, curve in curves.items()}
     assert areas[ORACLE] == max(areas.values()) > areas["none"]
     assert "curves" in figures(got) and any(one.name == "curves" for one in comparison_tables(got))
+
+
+async def test_arms_that_weigh_other_units_than_tokens_are_told(tmp_path: Path) -> None:
+    """Their λ prices 1,000 seconds, or tokens that no cache held, in the column of the others' λ."""
+    path = str(await table(tmp_path / "table", split="test"))
+    tree = {"kind": "prior", "data": {"cost": "seconds", "outcomes": ["o"]}, "trainer": {"wandb": "disabled"}}
+    examples = outcome_examples(outcome_rows(make_tasks(12)), POOL, cost="seconds")
+    assert train_on(TrainSettings.model_validate(tree), examples, tmp_path / "router") is not None
+    cheap = {"name": "best_fixed", "label": "cheap", "options": {"cost": "new_tokens"}}
+    arms = [{"name": "best_fixed"}, cheap, {"name": "prior", "options": {"checkpoint": str(tmp_path / "router")}}]
+    said = "lambdas: a λ prices 1,000 new tokens for cheap, seconds for prior, and tokens elsewhere"
+    (line,) = other_units(compare_settings(arms=arms, replay=path, lambdas=[0.1]))
+    assert line.startswith(said)
+    assert other_units(compare_settings(arms=arms, replay=path)) == []
+    got = await live(tmp_path / "out", arms=arms[:2], outcomes=path, replay=path, lambdas=[0.1])
+    assert any("new tokens for cheap" in warning for warning in got.warnings)
 
 
 async def test_without_prices_there_are_no_curves(tmp_path: Path) -> None:

@@ -190,6 +190,14 @@ async def test_effects_count_notes_and_not_their_absence(tmp_path: Path) -> None
     assert [(one.group.helper, one.asked) for one in effects] == [("Beta", 3)]
 
 
+async def test_a_note_beside_an_arms_own_that_changes_no_action_counts_as_the_same_action(tmp_path: Path) -> None:
+    """A branch of an arm is run on in any case; all of them counted as changed actions."""
+    with puzzles({"adds": puzzle(None, "AB", "AB", ways=[[0, 1], [2]])}):
+        await mined(await arm_run(tmp_path / "arm", ["Alpha"]), tmp_path / "out", base="selector")
+        (beta,) = note_effects([read_repairs(tmp_path / "out")])
+    assert (beta.group.arm, beta.notes, beta.flipped, beta.changed, beta.same) == ("fixed", 3, 1, 1, 1)
+
+
 def test_a_form_of_an_arms_helper_takes_the_others_place() -> None:
     pool = ("TSA", "TSA:template", "Alpha")
 

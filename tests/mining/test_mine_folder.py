@@ -2,14 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
+from fama.mining import runner
+from fama.mining.bench import Bench
 from fama.mining.records import Repair
 from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
@@ -144,6 +148,27 @@ async def test_resumes_without_mining_again(tmp_path: Path) -> None:
     again = Backbone()
     assert (await mined(folder, out, again)).records == resumed.records
     assert again.asked == 0
+
+
+async def test_a_run_that_ends_while_another_one_connects_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was repaired, so that no episode told of it: the failure stood in the file twice."""
+    connect, out = runner.opened_bench, tmp_path / "out"
+    with puzzles({"impossible": NAMED["impossible"]}):
+        folder = await plain_run(tmp_path / "plain")
+
+        @asynccontextmanager
+        async def late(*arguments: Any) -> AsyncIterator[Bench]:
+            monkeypatch.setattr(runner, "opened_bench", connect)
+            async with connect(*arguments) as bench:
+                await mined(folder, out)
+                yield bench
+
+        monkeypatch.setattr(runner, "opened_bench", late)
+        with pytest.raises(BadInput, match="another process has just written here; give the command again"):
+            await mined(folder, out)
+        assert len((await mined(folder, out)).records) == 1
 
 
 class Stopping(Backbone):

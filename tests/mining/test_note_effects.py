@@ -205,7 +205,7 @@ def test_settings_come_back_as_they_were_given(tmp_path: Path) -> None:
 
 def test_an_arms_notes_are_apart_from_those_given_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = folder(tmp_path, "plain", repair("1", "failed", *tried("Alpha", "success", "same action")))
-    beside = tried("Alpha", "failure", "same action", subset=POOL)
+    beside = tried("Alpha", "failure", "same action", subset=POOL, before="a", after="b")
     arm = folder(tmp_path, "arm", repair("1", "failed", *beside, arm="fixed", episode_id="other"))
     found = note_effects([read_repairs(arm), read_repairs(plain)])
     counted = [(one.group.arm, one.asked, one.flipped, one.changed, one.same) for one in found]

@@ -1,6 +1,7 @@
 """Learn then test on SYNTHETIC losses of known size: what is certified holds as often as is said."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -213,6 +214,9 @@ def test_a_certified_threshold_sends_doubtful_choices_to_all_helpers(router: Pat
         assert choose_now(selector, state, 10).subset == ()
         with pytest.raises(BadInput, match="own lam and epsilon"):
             build(CONTEXT, checkpoint=router, guarantee=True, lam=0.1)
+        for cadence in ("turn", "change"):
+            with pytest.raises(BadInput, match="a guarantee is of one choice per episode; set cadence: episode"):
+                build(replace(CONTEXT, cadence=cadence), checkpoint=router, guarantee=True)
         path.write_text(json.dumps({**tree, "guarantee": None}))
         with pytest.raises(BadInput, match="trained without a guarantee"):
             build(CONTEXT, checkpoint=router, guarantee=True)

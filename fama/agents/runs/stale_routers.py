@@ -26,11 +26,21 @@ def stale_router(selector: SelectorSettings, known: frozenset[str]) -> str | Non
     Raises:
         BadInput: the checkpoint cannot be read.
     """
-    from fama.selection.router.checkpoint import read_manifest
-
     folder = selector.options.get("checkpoint")
     if SELECTORS.traits(selector.name).setup != "checkpoint" or not isinstance(folder, str):
         return None
-    if set(read_manifest(Path(folder)).prompts_hash) <= known:
+    line = stale_checkpoint(Path(folder), known)
+    return None if line is None else f"{selector.arm}: {line}"
+
+
+def stale_checkpoint(folder: Path, known: frozenset[str]) -> str | None:
+    """Return a warning where a checkpoint learned from other texts than the ``known`` ones, else None.
+
+    Raises:
+        BadInput: the checkpoint cannot be read.
+    """
+    from fama.selection.router.checkpoint import read_manifest
+
+    if set(read_manifest(folder).prompts_hash) <= known:
         return None
-    return f"{selector.arm}: {folder} learned from outcomes of other helper texts or prompts"
+    return f"{folder} learned from outcomes of other helper texts or prompts"

@@ -156,11 +156,12 @@ def build(
     Args:
         context: the run's pool of helpers.
         checkpoint: folder that ``fama train`` wrote.
-        lam: success probability that 1,000 tokens are worth; the checkpoint's own when None.
+        lam: success probability that 1,000 tokens, or of what the checkpoint weighs instead, are worth; the
+            checkpoint's own when None.
         epsilon: values that differ by at most this are tied; the checkpoint's own when None.
         encoder: folder or name of the encoder, where it is not to be found under the stored name.
         guarantee: use all helpers where the checkpoint's certified threshold says so; it holds at the checkpoint's own
-            λ and without a budget.
+            λ, for one choice per episode and without a budget.
         taxonomy: the file of the user's own taxonomy that the router was trained with; the shipped one when None.
         episodes: the plain agent's episodes of the tasks, for a router that was trained on whole failed episodes
             (retrospective track).
@@ -197,7 +198,7 @@ def build(
     _check_cadence(router, context.cadence)
     own = {name: float(value) for name, value in (("lam", lam), ("epsilon", epsilon)) if value is not None}
     objective = replace(router.objective(), **own)
-    max_predicted_loss = _certified_loss(router, lam, epsilon) if guarantee else None
+    max_predicted_loss = _certified_loss(router, lam, epsilon, context.cadence) if guarantee else None
     if episodes is None:
         return LearnedSelector(router, context, objective, max_predicted_loss)
     failed = failed_features(read_episodes(Path(episodes)))
@@ -221,7 +222,7 @@ def _check_cadence(router: Router, cadence: Cadence | None) -> None:
         log.warning("%s: trained on first states of episodes, here it is asked at later ones, too", router.folder)
 
 
-def _certified_loss(router: Router, lam: float | None, epsilon: float | None) -> float:
+def _certified_loss(router: Router, lam: float | None, epsilon: float | None, cadence: Cadence | None) -> float:
     """Return the largest predicted loss at which the choice stands under the checkpoint's guarantee."""
     certified, place = router.manifest.guarantee, router.folder
     if certified is None:
@@ -229,6 +230,10 @@ def _certified_loss(router: Router, lam: float | None, epsilon: float | None) ->
     if lam is not None or epsilon is not None:
         raise BadInput(
             "learned: a guarantee holds at the checkpoint's own lam and epsilon only; leave these options out"
+        )
+    if cadence in ("turn", "change"):
+        raise BadInput(
+            "learned: a guarantee is of one choice per episode; set cadence: episode, or leave options.guarantee out"
         )
     if certified.threshold is None:
         raise BadInput(f"{place}: {certified.tasks} tasks were too few for a guarantee; give more, or leave it out")
