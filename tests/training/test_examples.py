@@ -9,7 +9,7 @@ from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Decision, Episode, Failure, FunctionCall, LedgerRow, Message, Outcome, ToolCall
 from fama.episodes.spending import CostUnit
-from fama.episodes.state import decision_steps, state_to_json
+from fama.episodes.state import decision_steps, state_after, state_to_json
 from fama.errors import BadInput
 from fama.subsets import POOL
 from tests.support.outcome_rows import row
@@ -186,6 +186,7 @@ def test_a_logged_failure_is_read_from_the_users_first_words_on() -> None:
     messages = tuple(Message(role=role, content=content) for role, content in said)
     log = episode(messages=messages, decisions=())
     assert decision_steps(log) == (3,)
+    assert state_after(log).turn == 1
     (example,) = failure_examples([failure()], [log], {"DCE": frozenset({"DCV"})}, CODES).examples
     assert [segment.text for segment in example.features.history()] == ["Hi! How can I help?", "I moved."]
     silent = log.model_copy(update={"messages": messages[:3]})
