@@ -35,9 +35,9 @@ def test_plans_agree_with_what_is_detectable() -> None:
 
 
 def test_arms_that_never_ended_differently_need_few_tasks_not_endlessly_many() -> None:
-    """Six that all differ one way have p = 2 / 2^6; five never have one below 0.05."""
-    assert tasks_needed(0.05, 0.0) == 6
-    assert plans(60, 0.0)[0].needed == (6, 6, 6, 6)
+    """Six that differ, all one way, have p = 2 / 2^6; of 157, six differ 4 times in 5 where 5 % do."""
+    assert tasks_needed(0.05, 0.0) == 157 and tasks_needed(1.0, 0.0) == 6
+    assert plans(60, 0.0)[0].needed == (157, 78, 52, 39)
 
 
 def test_discordance_by_hand() -> None:
