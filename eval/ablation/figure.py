@@ -52,8 +52,10 @@ def _panel(axes: Any, measure: str, cells: Sequence[AblationCell]) -> None:
         ]
         if points:
             rows, values, low, high = zip(*points, strict=True)
-            colour = f"C{place}"
-            axes.plot(rows, values, marker="o", markersize=3.5, linewidth=1.4, color=colour, label=legend_text(name))
+            colour, dashes = f"C{place}", ("-", "--", ":", "-.")[place // 10 % 4]  # ten colours, then other lines
+            axes.plot(
+                rows, values, dashes, marker="o", markersize=3.5, linewidth=1.4, color=colour, label=legend_text(name)
+            )
             axes.fill_between(rows, low, high, color=colour, alpha=0.12, linewidth=0)
     axes.set_xscale("log")
     sizes = sorted({cell.train_rows for cell in cells})

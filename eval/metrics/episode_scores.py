@@ -8,6 +8,7 @@ from pathlib import Path
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Status, known_total, role_group
+from fama.episodes.state import decision_steps
 from fama.selection.health import is_choice
 from fama.subsets import in_order, join_subset
 
@@ -159,7 +160,7 @@ def score_of(episode: Episode) -> Score:
         subset=join_subset(in_order(frozenset[str]().union(*subsets))),
         chosen=is_choice(episode),
         held=len(subsets) <= 1,
-        decisions=len(episode.decisions) or sum(m.role == "assistant" for m in episode.messages),
+        decisions=len(decision_steps(episode)),
         cut=sum(bool(d.dropped) for d in episode.decisions),
         notes=sum(len(d.notes) for d in episode.decisions),
         rejected=sum(len(d.rejected) for d in episode.decisions),

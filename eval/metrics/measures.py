@@ -1,5 +1,6 @@
 """Measures of one group of episodes, each with its interval; and the paired difference of two groups."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -169,6 +170,7 @@ def compare_pair(
     differences = rates[0] - rates[1]
     paired = paired_estimate(differences, resampling.seed)
     known = differences[~np.isnan(differences)]
+    trials = max(Counter(pair.task_id for pair in shared).values(), default=1)
     wins = sum(left[pair].success and not right[pair].success for pair in shared)
     losses = sum(right[pair].success and not left[pair].success for pair in shared)
     costs = [task_means(side, tasks, lambda s: amount(s.tokens.total)) for side in (mine, other)]
@@ -180,8 +182,8 @@ def compare_pair(
         only_ours=wins,
         only_theirs=losses,
         mcnemar_p=mcnemar_exact(wins, losses) if shared and len(known) == len(shared) else None,
-        detectable=_detectable(known),
-        detectable_holm=_detectable(known, 0.05 / family),
+        detectable=_detectable(known, trials),
+        detectable_holm=_detectable(known, trials, 0.05 / family),
         cohens_h=cohens_h(*(float(np.nanmean(side)) for side in rates)) if len(known) else None,
         overhead=shift(ratio, -1.0),
     )
@@ -235,6 +237,6 @@ def _by_pair(scores: Sequence[Score]) -> dict[EpisodeKey, Score]:
     return {score.key.pair: score for score in scores if score.scored}
 
 
-def _detectable(differences: Array, alpha: float = 0.05) -> float | None:
+def _detectable(differences: Array, trials: int, alpha: float = 0.05) -> float | None:
     n = len(differences)
-    return detectable_effect(spread_of(differences.tolist()), n, alpha) if n > 1 else None
+    return detectable_effect(spread_of(differences.tolist()), n, alpha, trials) if n > 1 else None

@@ -1,6 +1,7 @@
 """The plan of a comparison: what it takes and what it can find, from its settings and files alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from eval.planning.workload import find_basis, read_workloads
 from fama.agents.runs.plan import load_benchmark, select_tasks
 from fama.envs.mixed import MixedDomains
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes
+from fama.episodes.records import Failure
 from fama.errors import BadInput, Missing
 from fama.helpers.base import Helper
 from fama.helpers.pool import build_pool
@@ -72,8 +74,9 @@ class ComparisonPlan:
 def plan_comparison(settings: CompareSettings, out: Path) -> ComparisonPlan:
     """Return the plan; nothing is run, and no model is asked.
 
-    A benchmark or a checkpoint that is not there yet is named in ``missing``. The tasks are then taken to be as many as
-    the settings say. Those of a replay, and its trials, are its table's.
+    What is not there yet (a benchmark, a checkpoint, a table or labels that other commands write) is named in
+    ``missing``, and the rest is planned. Without the benchmark the tasks are taken to be as many as the settings say.
+    Those of a replay, and its trials, are its table's, which has to be there.
 
     Raises:
         BadInput: a setting, arm, table or label file that cannot be used.
@@ -81,24 +84,27 @@ def plan_comparison(settings: CompareSettings, out: Path) -> ComparisonPlan:
     check_comparable(settings, out)
     missing: list[str] = []
     world: MixedDomains | None = None
-    replayed = None
+    tasks: Sequence[str] = ()
     try:
         world = load_benchmark(settings)
-        replayed = _replayed(settings, world)
-        tasks = select_tasks(settings, world) if replayed is None else replayed.tasks
+        tasks = () if settings.replay else select_tasks(settings, world)
     except Missing as error:
         missing.append(str(error))
         tasks = tuple(map(str, range(settings.tasks))) if isinstance(settings.tasks, int) else settings.tasks
         if not tasks:
             raise BadInput("tasks: none are named; give a number or a list of ids") from None
-    if replayed is not None:
+    backbone = recorded_name(settings.model)
+    if world is not None and (replayed := _replayed(settings, world)) is not None:
+        tasks, backbone = replayed.tasks, replayed.backbone
         settings = settings.model_copy(update={"trials": len({key.trial for key in replayed.keys})})
-    if world is not None:
-        backbone = recorded_name(settings.model) if replayed is None else replayed.backbone
-        read_grid(settings, world.versions(settings.domain), tasks, backbone)
+    with _noted(missing):
+        if world is not None:
+            read_grid(settings, world.versions(settings.domain), tasks, backbone)
     helpers = build_pool(settings.helpers)
     arms = build_present(settings, helpers, missing)
-    table = read_outcomes(settings.outcomes) if settings.outcomes else []
+    table: Sequence[OutcomeRow] = ()
+    with _noted(missing):
+        table = read_outcomes(settings.outcomes) if settings.outcomes else ()
     logged = read_workloads()
     basis = find_basis(settings, logged.workloads)
     spread = planned_spread(table, settings.outcomes or "", basis, logged.contrasts)
@@ -142,16 +148,25 @@ def build_present(
         BadInput: an arm or a label file that cannot be used.
     """
     check_names(settings.arms)
-    failures = read_task_labels(settings)
+    failures: Mapping[str, Failure] | None = {}
+    with _noted(missing):
+        failures = read_task_labels(settings)
     found: dict[str, AnySelector] = {}
     for arm in settings.arms:
         alone = settings.model_copy(update={"arms": (arm,)})
-        try:
+        with _noted(missing):
             found |= build_arms(alone, helpers, UnconnectedModel(settings.model.name), failures)
-        except Missing as error:
-            if str(error) not in missing:
-                missing.append(str(error))
     return found
+
+
+@contextmanager
+def _noted(missing: list[str]) -> Iterator[None]:
+    """Go on behind something that is not there yet, noted once."""
+    try:
+        yield
+    except Missing as error:
+        if str(error) not in missing:
+            missing.append(str(error))
 
 
 def _power(tasks: int, spread: Spread, trials: Sequence[int], alpha: float = 0.05) -> tuple[Power, ...]:

@@ -33,8 +33,8 @@ def plans(
     found = []
     for k in trials:
         sd = planned_sd(discordance, k, between)
-        needed = tuple(tasks_needed(effect, sd, alpha) for effect in EFFECTS)
-        found.append(SampleSizePlan(k, detectable_effect(sd, tasks, alpha), needed))
+        needed = tuple(tasks_needed(effect, sd, alpha, k) for effect in EFFECTS)
+        found.append(SampleSizePlan(k, detectable_effect(sd, tasks, alpha, k), needed))
     return found
 
 

@@ -1,9 +1,11 @@
 """The report's figures, drawn with matplotlib, as SVG for the page and PNG and PDF for papers."""
 
 import io
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from colorsys import hls_to_rgb
 from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
@@ -30,6 +32,8 @@ COLOURS = {
 }
 #: for further arms: of one selector, or of one without a colour
 MORE_COLOURS = ("#7f56d9", "#a15c07", "#0f766e", "#b42318", "#155eef", "#4d7c0f", "#be185d", "#334155")
+#: Turn from one hue to the next, the golden section: no two come near each other soon.
+_HUE = 0.618034
 _RC: Any = {
     **PLAIN,
     "svg.fonttype": "none",
@@ -337,10 +341,17 @@ def _arms(estimate: Interval, factor: float) -> Sequence[Sequence[float]] | None
 def arm_colours(arms: Sequence[ArmResult]) -> dict[str, str]:
     """Return the colour of each arm: its name's, else its selector's, else the next of those that no arm has."""
     named = {arm.arm: COLOURS[arm.arm] for arm in arms if arm.arm in COLOURS}
-    free = [colour for colour in MORE_COLOURS if colour not in named.values()]
     for arm in arms:
         if arm.arm not in named:
+            taken = set(named.values())
             own = COLOURS.get(arm.selector)
-            left = [colour for colour in free if colour not in named.values()]
-            named[arm.arm] = own if own and own not in named.values() else left[0] if left else INK
+            named[arm.arm] = own if own and own not in taken else next(c for c in _more_colours() if c not in taken)
     return {arm.arm: named[arm.arm] for arm in arms}
+
+
+def _more_colours() -> Iterator[str]:
+    """Yield the further colours, then dark ones of other hues without an end."""
+    yield from MORE_COLOURS
+    for step in itertools.count(1):
+        red, green, blue = (round(255 * part) for part in hls_to_rgb(step * _HUE % 1.0, (0.32, 0.5)[step % 2], 0.7))
+        yield f"#{red:02x}{green:02x}{blue:02x}"

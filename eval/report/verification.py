@@ -53,6 +53,9 @@ _BESIDE = _OF_LATTICE | {
     "helpers_per_episode",
     "versus_learned",
     "tokens_per_success",
+    "decision_seconds",
+    "detectable",
+    "detectable_holm",
 }
 #: Characters of a stated value that are shown; of a longer one, its hash.
 _SHOWN = 400

@@ -190,7 +190,11 @@ async def diagnose(
 
     with FileLock(out / ".diagnosis.lock"):
         made_with = _MadeWith(
-            labeller_name(judge, use_evidence), taxonomy, _repairs_hash(executed), _asked(judge, context_tokens)
+            labeller_name(judge, use_evidence),
+            taxonomy.version,
+            taxonomy.label_hash,
+            _repairs_hash(executed),
+            _asked(judge, context_tokens),
         )
         done = _Diagnosis(out, made_with, progress)
         await run_pool(done.unlabelled(episodes), attempt, done.finish, concurrency)
@@ -203,10 +207,11 @@ async def diagnose(
 
 @dataclass(frozen=True)
 class _MadeWith:
-    """All that shapes the labels of a folder."""
+    """All that shapes the labels of a folder; None where a folder's earlier labels do not say it."""
 
     labeller: str
-    taxonomy: Taxonomy
+    taxonomy_version: str
+    taxonomy_hash: str | None
     repairs_hash: str | None
     asked: dict[str, int | float] | None
 
@@ -225,14 +230,14 @@ class _Diagnosis:
         Raises:
             BadInput: it holds labels of another annotator, taxonomy or mining.
         """
-        self._out, self._made_with = out, made_with
+        self._out = out
         self._progress = progress or (lambda episode, label: None)
         self._store, self._ledger = RecordStore(out / FAILURES, Failure), RecordStore(out / LEDGER, _CallsOf)
         self._counts: Counter[str] = Counter()
         self._skipped: list[Skipped] = []
         self._groups: dict[str, str] = {}
         self._bills: list[tuple[int | None, float | None]] = []
-        self._labels = _resume(out, made_with)
+        self._labels, self._made_with = _resume(out, made_with)
         if not self._labels:
             self._write_summary()
 
@@ -288,8 +293,8 @@ class _Diagnosis:
             grounds[rests_on(label)] += 1
         summary = DiagnosisSummary(
             labeller=made_with.labeller,
-            taxonomy_version=made_with.taxonomy.version,
-            taxonomy_hash=made_with.taxonomy.label_hash,
+            taxonomy_version=made_with.taxonomy_version,
+            taxonomy_hash=made_with.taxonomy_hash,
             repairs_hash=made_with.repairs_hash,
             asked=made_with.asked,
             failures=sum(here["n"] for here in profile.values()),
@@ -326,30 +331,32 @@ def _asked(judge: ChatModel | None, context_tokens: int) -> dict[str, int | floa
     return None if judge is None else {"context_tokens": context_tokens, **getattr(judge, "stated", {})}
 
 
-def _resume(out: Path, made_with: _MadeWith) -> dict[str, Failure]:
-    path, labeller, taxonomy = out / FAILURES, made_with.labeller, made_with.taxonomy
-    if not path.exists():
-        return {}
-    labels = read_failures(path)
+def _resume(out: Path, made_with: _MadeWith) -> tuple[dict[str, Failure], _MadeWith]:
+    """Return the labels of earlier runs, and what all labels of the folder are then made with."""
+    path = out / FAILURES
+    labels = read_failures(path) if path.exists() else []
     for label in labels:
-        if label.labeller != labeller or label.taxonomy_version != taxonomy.version:
+        if label.labeller != made_with.labeller or label.taxonomy_version != made_with.taxonomy_version:
             raise BadInput(
-                f"{path}: holds labels by {label.labeller} under {label.taxonomy_version}, not by {labeller} under "
-                f"{taxonomy.version}; choose another --out"
+                f"{path}: holds labels by {label.labeller} under {label.taxonomy_version}, not by "
+                f"{made_with.labeller} under {made_with.taxonomy_version}; choose another --out"
             )
-    before = _read_summary(out)
+    before = _read_summary(out) if path.exists() else None
     if before is not None and before.taxonomy_hash is not None:
-        if before.taxonomy_hash != taxonomy.label_hash:
+        if before.taxonomy_hash != made_with.taxonomy_hash:
             raise BadInput(
-                f"{path}: labelled under {taxonomy.version} with other content; change its version and give another "
-                "--out"
+                f"{path}: labelled under {made_with.taxonomy_version} with other content; change its version and give "
+                "another --out"
             )
         if before.repairs_hash != made_with.repairs_hash:
             raise BadInput(f"{path}: labelled without these repairs; give another --out, or the --repairs of before")
         if labels and before.asked is not None and before.asked != made_with.asked:
             was, now = (json.dumps(asked, sort_keys=True) for asked in (before.asked, made_with.asked))
             raise BadInput(f"{path}: its judge was asked with {was}, not {now}; set it back or give another --out")
-    return {label.episode_id: label for label in labels}
+    if labels:
+        kept = before or DiagnosisSummary(labeller=made_with.labeller, taxonomy_version=made_with.taxonomy_version)
+        made_with = _MadeWith(kept.labeller, kept.taxonomy_version, kept.taxonomy_hash, kept.repairs_hash, kept.asked)
+    return {label.episode_id: label for label in labels}, made_with
 
 
 def _summary_file(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fama.episodes.record_faults import fault_of, is_other_version
 from fama.episodes.records import Record
-from fama.errors import BadInput
+from fama.errors import BadInput, Missing
 from fama.files import replacing, sweep_temporary
 from fama.redaction import redact_json
 from fama.text.json_numbers import RepeatedKey, check_keys
@@ -194,7 +194,8 @@ def existing_file(path: Path, name: str) -> Path:
     """Return the file itself, or the one called ``name`` (or ``name.gz``) in a folder.
 
     Raises:
-        BadInput: there is none.
+        Missing: there is nothing.
+        BadInput: a folder holds none.
     """
     if path.is_dir():
         for candidate in (path / name, path / f"{name}.gz"):
@@ -203,7 +204,7 @@ def existing_file(path: Path, name: str) -> Path:
         raise BadInput(f"{path}: holds no {name}; give the folder that a command wrote it into")
     if not path.exists():
         article = "an" if name[0] in "aeiou" else "a"
-        raise BadInput(f"{path}: does not exist; give {article} {name} or the folder that holds one")
+        raise Missing(f"{path}: does not exist; give {article} {name} or the folder that holds one")
     return path
 
 

@@ -16,7 +16,7 @@ from fama.episodes.record_faults import fault_of
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
 from fama.episodes.spending import SPENT, CostUnit, Spent, known_sum
 from fama.episodes.state import state_after, state_at, state_to_json
-from fama.errors import BadInput
+from fama.errors import BadInput, Missing
 from fama.files import replacing
 from fama.hashing import content_hash
 from fama.redaction import redact, redact_tree
@@ -329,7 +329,7 @@ def _read(path: Path, columns: list[str] | None = None) -> Any:
     if path.is_dir():
         raise BadInput(f"{path}: is a folder; give the outcome table in it, such as {path / 'outcomes.parquet'}")
     if not path.is_file():
-        raise BadInput(f"{path}: no such file; write it with `fama outcomes --config F --out DIR`")
+        raise Missing(f"{path}: no such file; write it with `fama outcomes --config F --out DIR`")
     try:
         texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
         return pq.ParquetFile(path, read_dictionary=texts).read(columns=columns)

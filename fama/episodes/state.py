@@ -98,7 +98,7 @@ def _start(messages: Sequence[Message]) -> int:
 
 def state_after(episode: Episode) -> VisibleState:
     """Return a finished episode as a state, for the retrospective track only: no outcome, no reward, no gold."""
-    return _state(episode, len(episode.decisions), len(episode.messages))
+    return _state(episode, len(decision_steps(episode)), len(episode.messages))
 
 
 def _state(episode: Episode, turn: int, end: int) -> VisibleState:

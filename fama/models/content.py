@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fama.episodes.foreign.fields import absent
+from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_thought
 from fama.text.clean import clean
 
-_TEXT_TYPES = frozenset({"text", "output_text", "input_text", "summary_text"})
-_THOUGHT_TYPES = frozenset({"thinking", "reasoning", "reasoning_text", "reasoning_content", "redacted_thinking"})
 _CALL_TYPES = frozenset({"tool_use", "tool_call", "function_call", "function"})
 _BARE_TEXT = frozenset({"text", "content", "value", "annotations", "role", "parts", "id", "index", "cache_control"})
 _TEXT_KEYS = ("text", "content", "value", "parts")
@@ -43,7 +42,7 @@ def _parts_in(value: Any) -> Any:
         parts = json.loads(value)
     except (ValueError, RecursionError):
         return value
-    known = _TEXT_TYPES | _THOUGHT_TYPES
+    known = TEXT_KINDS | THOUGHT_KINDS
     typed = all(isinstance(part, dict) and part.get("type") in known for part in parts)
     return parts if typed else value
 
@@ -98,16 +97,17 @@ def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -
             return
     if kind == "refusal":
         _refuse(part.get("refusal", part.get("text")), content, depth)
-    elif kind in _THOUGHT_TYPES or kind.startswith("reasoning.") or _is_bare_thought(kind, part):
-        keys = ("thinking", "reasoning", "text", "summary", "content", "reasoning_text")
-        _read(next((part[key] for key in keys if part.get(key)), None), content, content.thoughts, depth + 1)
+    elif is_thought(kind) or _is_bare_thought(kind, part):
+        keys = ("thinking", "reasoning", "text", "summary", "content", "reasoning_text", kind)
+        words = next((part[key] for key in keys if part.get(key) and part[key] is not True), None)
+        _read(words, content, content.thoughts, depth + 1)
     elif not kind and isinstance(call := part.get("functionCall", part.get("function_call")), dict):
         content.calls.append(call)
     elif kind in _CALL_TYPES and (isinstance(part.get("name"), str) or isinstance(part.get("function"), dict)):
         content.calls.append(part)
     elif kind in _WORDLESS and not isinstance(part.get("text"), str):
         return
-    elif kind in _TEXT_TYPES or kind == "message" or (not kind and part.keys() <= _BARE_TEXT):
+    elif kind in TEXT_KINDS or kind == "message" or (not kind and part.keys() <= _BARE_TEXT):
         _text(part, content, into, depth)
     elif not kind:
         into.append(_json(part))  # an action that the server has read already

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import fama
+from fama.advising.arguments import warn_of_other_notes
 from fama.advising.conversation import read_conversation
-from fama.advising.parts import warn_of_other_notes
 from fama.advising.session import Session, Sessions
 from fama.agents.strategies.base import Placement
 from fama.episodes.state import TurnReading, VisibleState

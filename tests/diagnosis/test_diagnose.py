@@ -105,6 +105,21 @@ async def test_labels_that_were_broken_off_are_not_gone_on_with_under_an_edited_
     assert (await diagnose(folder, tmp_path / "out", taxonomy=mine)).failures == 2
 
 
+async def test_what_older_labels_were_made_with_stays_unknown(folder: Path, tmp_path: Path) -> None:
+    """A summary of before these were kept, or none: what is asked today says nothing of labels that are there."""
+    judge, out = ScriptedModel("j", lambda _: "no idea"), tmp_path / "out"
+    now = await diagnose(folder, out, judge=judge)
+    assert now.asked is not None and now.taxonomy_hash is not None
+    assert (await diagnose(folder, out, judge=judge)).asked == now.asked
+    told = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(json.dumps(told | {"asked": None, "taxonomy_hash": None}))
+    for _ in range(2):
+        again = await diagnose(folder, out, judge=judge)
+        assert (again.failures, again.asked, again.taxonomy_hash) == (2, None, None)
+    (out / "summary.json").unlink()
+    assert (await diagnose(folder, out, judge=judge)).asked is None
+
+
 async def test_labels_without_repairs_do_not_pass_for_labels_with_them(folder: Path, tmp_path: Path) -> None:
     await diagnose(folder, tmp_path / "out")
     shown = {"missing": Evidence(source="executed:repair", category="CM", step=2, quote="with 1 note")}

@@ -11,12 +11,14 @@ from fama.cli import main
 from fama.dialogue.calls import calls_of
 from fama.episodes.foreign.fields import verdict
 from fama.episodes.foreign.logged_calls import UNREADABLE_ARGUMENTS, arguments_text
-from fama.episodes.foreign.logged_content import EXTRA, MEDIA, PARTS, THOUGHTS
+from fama.episodes.foreign.logged_content import EXTRA, MEDIA, PARTS, THOUGHTS, read_logged_content
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import tools_of
+from fama.episodes.foreign.part_kinds import THOUGHT_KINDS
 from fama.episodes.records import Message
 from fama.episodes.store import read_failures
 from fama.errors import BadInput
+from fama.models.content import read_content
 from fama.selection.router.message_features import ResultFeatures, message_features
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
@@ -570,3 +572,13 @@ def test_a_role_beside_the_schema_is_kept(place: str) -> None:
     {"tool": tool, "function": function, "parameters": function["parameters"]}[place]["x-fama-role"] = "read"
     (spec,) = tools_of([tool])
     assert spec.schema_dict() == {"type": "object", "x-fama-role": "read"}
+
+
+@pytest.mark.parametrize("kind", [*sorted(THOUGHT_KINDS), "reasoning.text", "reasoning.summary"])
+def test_thoughts_are_no_words_in_a_log_nor_in_a_live_reply(kind: str) -> None:
+    parts = [{"type": kind, "text": "hm"}, {"type": "text", "text": "Hello"}]
+    omitted = Counter[str]()
+    assert read_logged_content(parts, "assistant", omitted).text == "Hello" and omitted == {THOUGHTS: 1}
+    live = read_content(parts)
+    assert (live.text, live.thoughts, live.unread) == (["Hello"], ["hm"], [])
+    assert read_content([{"type": "thought", "thought": "hm"}]).thoughts == ["hm"]

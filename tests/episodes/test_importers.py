@@ -243,7 +243,7 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
     [
         (
             ["morse", "x.json"],
-            "unknown importer 'morse'; known: acebench, ck496, inspect, openai, sharegpt, tau-bench, tau2",
+            "unknown importer 'morse'; known: acebench, ck496, inspect, langsmith, openai, sharegpt, tau-bench, tau2",
         ),
         (["openai", "absent.jsonl"], "absent.jsonl"),
     ],
@@ -529,6 +529,7 @@ def test_labels_that_cannot_be_read(
         ([{"classifications": ["a"], "info": {}, "tasks": [], "conversations": []}], "sharegpt"),
         ([{"termination_reason": "user_stop", "info": {}, "tasks": [], "messages": []}], "tau2"),
         ([{"query": "q", "answers": [], "tools": []}], "sharegpt"),
+        ([{"id": "r1", "run_type": "llm", "inputs": {"messages": []}, "outputs": None}], "langsmith"),
     ],
 )
 def test_formats_are_detected(tmp_path: Path, value: Any, name: str) -> None:

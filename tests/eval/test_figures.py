@@ -81,6 +81,8 @@ def test_two_routers_have_two_colours() -> None:
     assert (colours["none"], colours["learned"]) == (COLOURS["none"], COLOURS["learned"])
     assert len(set(colours.values())) == len(names)
     assert colours == arm_colours(arms)
+    many = [arms[-1].model_copy(update={"arm": f"mine-{number}", "selector": "mine"}) for number in range(40)]
+    assert len(set(arm_colours([*arms, *many]).values())) == len(names) + 40
 
 
 def test_a_p_value_in_a_sentence_has_one_sign() -> None:

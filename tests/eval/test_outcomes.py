@@ -15,9 +15,8 @@ from eval.collect.designs import as_executed, design, draw_subsets
 from eval.collect.outcomes import plan_outcomes, run_outcomes, with_executed
 from fama.cli import main
 from fama.envs.base import Action, Observation
-from fama.episodes.outcome_table import read_metadata, read_outcomes
+from fama.episodes.outcome_table import read_metadata, read_outcomes, spent_on_table
 from fama.episodes.records import Episode
-from fama.episodes.spending import spent_on_table
 from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput, EnvironmentFault
 from fama.models.base import CallFailed, ChatReply, ChatRequest

@@ -91,8 +91,8 @@ def test_the_plan_says_what_the_table_says(bare: None, capsys: pytest.CaptureFix
     spread = plan.spread
     assert spread.between is not None
     sd = planned_sd(spread.discordance + spread.between, 5, spread.between)
-    alike, varying = (detectable_effect(one, 115) for one in (planned_sd(spread.discordance, 5), sd))
-    holm = detectable_effect(sd, 115, 0.05 / 3)
+    alike, varying = (detectable_effect(one, 115, trials=5) for one in (planned_sd(spread.discordance, 5), sd))
+    holm = detectable_effect(sd, 115, 0.05 / 3, 5)
     assert alike and varying and holm
     assert cells_of[11:14] == [f"{100 * one:.1f}" for one in (alike, varying, holm)]
 

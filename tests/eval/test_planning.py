@@ -35,9 +35,9 @@ def test_plans_agree_with_what_is_detectable() -> None:
 
 
 def test_arms_that_never_ended_differently_need_few_tasks_not_endlessly_many() -> None:
-    """Six that all differ one way have p = 2 / 2^6; five never have one below 0.05."""
-    assert tasks_needed(0.05, 0.0) == 6
-    assert plans(60, 0.0)[0].needed == (6, 6, 6, 6)
+    """Six that differ, all one way, have p = 2 / 2^6; of 157, six differ 4 times in 5 where 5 % do."""
+    assert tasks_needed(0.05, 0.0) == 157 and tasks_needed(1.0, 0.0) == 6
+    assert plans(60, 0.0)[0].needed == (157, 78, 52, 39)
 
 
 def test_discordance_by_hand() -> None:
@@ -155,11 +155,25 @@ def test_a_replay_is_planned_on_its_table(capsys: pytest.CaptureFixture[str], mo
         assert told in capsys.readouterr().err
 
 
+def test_what_other_commands_have_yet_to_write_is_named_and_the_rest_is_planned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["compare", "--plan", "tasks=4", "lattice=grid.parquet", "outcomes=table.parquet"]
+    assert main([*command, "arms=[{name: none}, {name: best_fixed}]"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2 arms × 4 tasks × 1 trials = 8 episodes" in shown
+    for file in ("grid.parquet", "table.parquet"):
+        assert shown.count(f"Missing before the run: {file}: no such file; write it with `fama outcomes") == 1
+    labels = ["track=retrospective", "failures=labels.jsonl", "arms=[{name: none}, {name: prompted}]"]
+    assert main(["compare", "--plan", "tasks=4", *labels]) == 0
+    assert "Missing before the run: labels.jsonl: does not exist" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_plan_refuses_what_the_run_would(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arms = "arms=[{name: none}, {name: all}]"
     command = ["compare", "--plan", "tasks=4", arms, "--out", str(tmp_path)]
     for wrong, told in (
-        ("lattice=nowhere.parquet", "nowhere.parquet: no such file"),
+        ("lattice=pyproject.toml", "pyproject.toml: not a readable parquet file"),
         ("lambdas=[0.1]", "lambdas: curves are replayed"),
         ("bootstrap=10", "bootstrap: 10 resamples"),
     ):

@@ -14,7 +14,7 @@ from fama.agents.runs.plan import Planned, episode_id
 from fama.agents.runs.run_config import config_hash, provenance, write_config
 from fama.cli import main
 from fama.envs.exclusions import known_wrong
-from fama.episodes.records import LedgerRow, Source
+from fama.episodes.records import LedgerRow, Message, Source
 from fama.episodes.store import read_episodes
 from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from tests.support.eval_builders import build, write_episodes
@@ -35,6 +35,16 @@ def test_a_score_sums_the_ledger_by_role() -> None:
     use = score_of(build("t", "x", ledger=tuple(rows))).tokens
     assert (use.agent, use.helper, use.selector, use.user, use.judge) == (11, 21, 72, 51, 61)
     assert use.total == 104 and use.cached == 4 and use.charged_input == 100 and use.output == 4
+
+
+def test_a_greeting_is_no_decision_of_an_imported_log() -> None:
+    own = build("t", "x")
+    logged = own.model_copy(update={"decisions": ()})
+    assert score_of(logged).decisions == score_of(own).decisions == 2
+    said = [Message(role="assistant", content="Hi! How can I help?"), Message(role="user", content="I moved.")]
+    assert score_of(logged.model_copy(update={"messages": tuple(said)})).decisions == 0
+    greeted = logged.model_copy(update={"messages": (said[0], *logged.messages)})
+    assert score_of(greeted).decisions == 2
 
 
 def test_measures_by_hand() -> None:

@@ -6,6 +6,7 @@ import pytest
 from eval.stats.paired import holm, mcnemar_exact, paired_estimate
 from eval.stats.power import NOT_FOUND, detectable_effect, planned_sd, spread_of, tasks_needed
 from eval.stats.proportions import clustered_proportion, cohens_h
+from eval.stats.sign_flips import sign_flip_test
 from fama.intervals import expanded_tail, ratio_interval, task_weights
 
 #: three resamples of five tasks with seed 0: whoever changes the draws changes every published interval
@@ -78,7 +79,7 @@ def test_power_by_hand() -> None:
 def test_detectable_effects_by_hand() -> None:
     """Two tasks: t₁(.975) + t₁(.8) = 12.70620 + 1.37638, over √2; ten tasks: t₉ has 2.26216 and 0.88340."""
     assert detectable_effect(1.0, 2) == pytest.approx((12.706205 + 1.376382) / 2**0.5, abs=1e-5)
-    assert detectable_effect(0.5, 10) == pytest.approx((2.262157 + 0.883404) * 0.5 / 10**0.5, abs=1e-6)
+    assert detectable_effect(0.5, 10, trials=4) == pytest.approx((2.262157 + 0.883404) * 0.5 / 10**0.5, abs=1e-6)
     assert planned_sd(0.36, 4, between=0.04) == pytest.approx(0.12**0.5)
 
 
@@ -94,7 +95,25 @@ def test_nothing_is_detectable_where_the_test_cannot_be_below_its_level(tasks: i
     best = paired_estimate(np.ones(tasks), seed=0).p
     assert best is not None and best == 2.0 ** (1 - tasks) and best >= alpha
     assert detectable_effect(0.01, tasks, alpha) == NOT_FOUND
-    assert (detectable_effect(0.01, 10, alpha) or 1) < 0.02
+    assert (detectable_effect(0.01, 10, alpha) or 1) < 1
+
+
+def test_few_tasks_find_only_what_makes_enough_of_them_differ_by_hand() -> None:
+    """Six tasks must all gain, and six independent chances of 0.8^(1/6) do so 4 times in 5; of eight, six must."""
+    assert detectable_effect(0.01, 6) == pytest.approx(0.8 ** (1 / 6))
+    assert detectable_effect(0.01, 6, trials=2) == pytest.approx(1 - (1 - 0.8 ** (1 / 6)) ** 0.5)
+    share = detectable_effect(0.01, 8) or 0.0
+    assert 28 * share**6 * (1 - share) ** 2 + 8 * share**7 * (1 - share) + share**8 == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("tasks", "trials", "discordance"), [(6, 1, 0.4), (8, 2, 0.2), (12, 4, 0.1), (12, 4, 0.8)])
+def test_the_sign_flip_test_of_few_tasks_finds_what_is_detectable(tasks: int, trials: int, discordance: float) -> None:
+    rng = np.random.default_rng(0)
+    effect = detectable_effect(planned_sd(discordance, trials), tasks, trials=trials) or 0.0
+    differ = max(discordance, effect)
+    drawn = rng.choice([1, -1, 0], (300, tasks, trials), p=[(differ + effect) / 2, (differ - effect) / 2, 1 - differ])
+    found = [sign_flip_test(one, seed=0).p < 0.05 for one in drawn.mean(axis=2)]
+    assert 0.72 < np.mean(found) < 0.88
 
 
 def test_power_on_synthetic_truth() -> None:

@@ -56,6 +56,8 @@ def test_asks_at_the_start_for_what_the_identity_check_needs_unless_it_was_told(
     assert chat.note(build()) == ask
     assert chat.note(build()) is None
     assert chat.say("It is renewed until May.").user("Until when, please?").note(build()) == ask
+    greeted = Chat().say("Hi! How can I help?").user("Renew loan L11.")
+    assert [greeted.note(build()), greeted.note(build())] == [ask, None]
     assert Chat().user("Renew loan L11. I am ada@mail.example.").note(build()) is None
     assert Chat(policy="Be kind to readers.").user("Renew loan L11.").note(build()) is None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import FunctionCall, Message, Note, ToolCall, ToolSpec
-from fama.episodes.state import VisibleState
+from fama.episodes.state import VisibleState, turn_of
 from fama.helpers.base import Helper, HelperContext
 
 KEY = EpisodeKey("test", "library", "t1", 0, "nobody", "act")
@@ -75,8 +75,7 @@ class Chat:
 
     def state(self) -> VisibleState:
         """The state before the next decision."""
-        turn = sum(message.role == "assistant" for message in self.messages)
-        return VisibleState(self.policy, self.tools, tuple(self.messages), turn, tuple(self.noted))
+        return VisibleState(self.policy, self.tools, tuple(self.messages), turn_of(self.messages), tuple(self.noted))
 
     def note(self, helper: Helper) -> str | None:
         """The helper's note for the next decision; it is remembered as given."""

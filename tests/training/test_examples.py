@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from fama.diagnosis.taxonomy import load_taxonomy
+from fama.episodes.jsonl import RecordStore
 from fama.episodes.keys import TaskKey
 from fama.episodes.outcome_table import OutcomeRow, write_outcomes
 from fama.episodes.records import Decision, Episode, Failure, FunctionCall, LedgerRow, Message, Outcome, ToolCall
 from fama.episodes.spending import CostUnit
-from fama.episodes.state import decision_steps, state_to_json
+from fama.episodes.state import decision_steps, state_after, state_to_json
+from fama.episodes.store import EpisodeStore
 from fama.errors import BadInput
 from fama.subsets import POOL
 from tests.support.outcome_rows import row
@@ -137,6 +140,35 @@ def test_a_row_of_two_tables_counts_once(tmp_path: Path, caplog: pytest.LogCaptu
     ]
 
 
+def test_a_label_and_a_prompted_episode_of_two_logs_count_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same label twice is one; another annotator's of the same episode is a second one."""
+    first, second = (failure(n, taxonomy_version=load_taxonomy().version) for n in range(2))
+    other = first.model_copy(update={"labeller": "someone else"})
+    for name, labels in {"a": [first, second], "b": [first, other]}.items():
+        for label in labels:
+            RecordStore(tmp_path / name / "failures.jsonl", Failure).append(label)
+    for n in range(2):
+        EpisodeStore(tmp_path / "run").append(episode(n))
+    run = str(tmp_path / "run")
+    logs = [{"failures": str(tmp_path / name), "episodes": run} for name in ("a", "a", "b")]
+    data = {"failures": logs, "prompted": [run, run], "pool": ["TSA", "Verifier"]}
+    labelled = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}
+    found = load_examples(TrainSettings.model_validate({"data": data, "losses": labelled}))
+    assert len(found.examples) == 3
+    asked = {"outcome": 0.0, "tokens": 0.0, "distillation": 1.0}
+    assert (
+        len(load_examples(TrainSettings.model_validate({"kind": "encoder", "data": data, "losses": asked})).examples)
+        == 2
+    )
+    assert [one.getMessage().removeprefix(str(tmp_path)) for one in caplog.records] == [
+        "/a: 2 of 2 labels stand in a log before it; they count once",
+        "/b: 1 of 2 labels stand in a log before it; they count once",
+        "/run: 2 of 2 episodes stand in a log before it; they count once",
+    ]
+
+
 def test_errors_are_left_out_and_counted() -> None:
     rows = outcome_rows(make_tasks(3), per_task=2)
     rows[1] = rows[1].model_copy(update={"status": "error", "success": None})
@@ -186,6 +218,7 @@ def test_a_logged_failure_is_read_from_the_users_first_words_on() -> None:
     messages = tuple(Message(role=role, content=content) for role, content in said)
     log = episode(messages=messages, decisions=())
     assert decision_steps(log) == (3,)
+    assert state_after(log).turn == 1
     (example,) = failure_examples([failure()], [log], {"DCE": frozenset({"DCV"})}, CODES).examples
     assert [segment.text for segment in example.features.history()] == ["Hi! How can I help?", "I moved."]
     silent = log.model_copy(update={"messages": messages[:3]})

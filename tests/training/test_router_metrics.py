@@ -53,6 +53,16 @@ def test_too_few_or_one_sided_rows_keep_temperature_one() -> None:
     assert calibrate(np.array([]), np.array([]), []).temperature == 1.0
 
 
+def test_rows_too_few_to_tell_keep_the_temperature_of_the_initial_router() -> None:
+    assert calibrate(np.array([]), np.array([]), [], before=2.5).temperature == 2.5
+    few = calibrate(np.array([3.0, -3.0]), np.array([0.0, 1.0]), ["a", "b"], before=2.5)
+    assert (few.temperature, few.ece_after, few.rows) == (2.5, None, 2)
+    coin = calibrate(
+        np.array([1.0, -1.0] * 40), (np.arange(80) % 4 < 2).astype(float), [str(n) for n in range(80)], before=2.5
+    )
+    assert coin.temperature != 2.5
+
+
 def test_quadratic_scores_by_hand() -> None:
     """Pairs of three helpers in order: 01, 02, 12."""
     quadratic = Quadratic(1.0, np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.2, 0.4]), 5.0, np.array([0.5, 0.25, 0.0]))

@@ -20,6 +20,7 @@ from fama.selection.base import SelectorContext
 from fama.selection.router.checkpoint import load_router, read_manifest
 from fama.selection.router.checkpoint_files import ADAPTER_CONFIG
 from fama.selection.router.features import featurise
+from fama.selection.router.manifest import Calibration
 from fama.selection.selectors.learned import build
 from fama.settings import HelperSettings
 from fama.subsets import POOL
@@ -403,6 +404,19 @@ def test_labels_go_on_in_the_unit_of_the_router_that_they_start_from() -> None:
     assert settings(init="somewhere", **labels).data.cost == "seconds"
     with pytest.raises(ValidationError, match="labels have no cost; set tokens"):
         settings(**labels)
+
+
+def test_labels_alone_keep_the_temperature_of_the_router_that_they_start_from(
+    tiny: str, router: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_manifest(router)
+    hot = before.model_copy(update={"calibration": Calibration(temperature=2.5)})
+    monkeypatch.setattr("training.export.checkpoint.read_manifest", lambda folder: hot)
+    losses = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}
+    wanted = settings(encoder=tiny_encoder(tiny), init=str(router), losses=losses, optimiser={"epochs": 1})
+    found = train_on(wanted, labelled(make_tasks(40)), tmp_path / "again")
+    assert found is not None and found.calibration == Calibration(temperature=2.5)
+    assert "temperature 2.50, the initial router's" in (tmp_path / "again" / "README.md").read_text()
 
 
 def test_a_linear_router_cannot_go_on() -> None:

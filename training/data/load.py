@@ -1,13 +1,13 @@
 """Reads the files that a config names into one set of examples."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
-from fama.episodes.records import Episode
+from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.helpers.base import HELPERS
 from fama.helpers.pool import declared_pool, member_names
@@ -200,15 +200,25 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
             "categories, for example helpers: [DCE]"
         )
     labelled = ExampleSet((), member_names(data.pool))
+    learned: dict[str, list[Failure]] = {}
     for source in data.failures:
-        labels = given_labels(Path(source.failures), allow_none=True)
+        read = given_labels(Path(source.failures), allow_none=True)
+        labels = [label for label in read if label not in learned.get(label.episode_id, ())]
+        if len(labels) < len(read):
+            log.warning(
+                "%s: %d of %d labels stand in a log before it; they count once",
+                source.failures,
+                len(read) - len(labels),
+                len(read),
+            )
         other = sorted({label.taxonomy_version for label in labels} - {taxonomy.version})
         if other:
             raise BadInput(
                 f"{source.failures}: labelled with taxonomy {', '.join(other)}, not with {taxonomy.version}; "
                 "name its file as data.taxonomy, or diagnose again"
             )
-        episodes = read_episodes(Path(source.episodes))
+        found_here: set[str] = set()
+        episodes = _noted(read_episodes(Path(source.episodes)), found_here)
         labelled += failure_examples(
             labels,
             episodes,
@@ -220,12 +230,28 @@ def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleS
             confidence=data.confidence,
             user_faults=data.user_faults,
         )
+        for label in labels:
+            if label.episode_id in found_here:
+                learned.setdefault(label.episode_id, []).append(label)
     return found + replace(labelled, examples=to_mean_one(labelled.examples))
 
 
 def _prompted(data: DataSettings, found: ExampleSet) -> ExampleSet:
     from fama.episodes.store import read_episodes
 
+    before: set[str] = set()
     for path in data.prompted:
-        found += prompted_examples(read_episodes(Path(path)), member_names(data.pool))
+        here: set[str] = set()
+        episodes = (one for one in _noted(read_episodes(Path(path)), here) if one.id not in before)
+        found += prompted_examples(episodes, member_names(data.pool))
+        if twice := here & before:
+            log.warning("%s: %d of %d episodes stand in a log before it; they count once", path, len(twice), len(here))
+        before |= here
     return found
+
+
+def _noted(episodes: Iterable[Episode], ids: set[str]) -> Iterator[Episode]:
+    """Yield episodes, and put their ids into a set."""
+    for episode in episodes:
+        ids.add(episode.id)
+        yield episode

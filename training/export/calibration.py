@@ -9,7 +9,7 @@ from fama.selection.decision_rule import Floats
 from fama.selection.router.manifest import Calibration
 from training.prediction_metrics import effective_rows, expected_calibration_error, log_loss
 
-#: With fewer rows (of equal weight that tell as much), or on one side only, the temperature stays 1.
+#: With fewer rows (of equal weight that tell as much), or on one side only, no temperature is fitted.
 MIN_ROWS = 20
 _LOW, _HIGH = 0.25, 10.0
 
@@ -30,22 +30,28 @@ def fit_temperature(logits: Floats, success: Floats, weights: Floats | None = No
 
 
 def calibrate(
-    logits: Floats, success: Floats, tasks: Sequence[str], seed: int = 0, weights: Floats | None = None
+    logits: Floats,
+    success: Floats,
+    tasks: Sequence[str],
+    seed: int = 0,
+    weights: Floats | None = None,
+    before: float = 1.0,
 ) -> Calibration:
     """Fit the temperature on all rows; the error after it is cross-fitted over two halves of the tasks.
 
-    Where a temperature of one half makes the log loss of the other half no better, the rows are too few or too noisy
-    for one, and it stays 1. ``weights`` of the rows count in every loss and error; None weighs all alike.
+    Where a temperature of one half makes the log loss of the other half no better, the rows are too noisy for one, and
+    it is 1; where there are too few rows to tell, as in a training on labels alone, it stays ``before``, the initial
+    router's. ``weights`` of the rows count in every loss and error; None weighs all alike.
     """
     if not len(success):
-        return Calibration()
+        return Calibration(temperature=before)
     weights = np.ones(len(success)) if weights is None else weights
+    enough = effective_rows(weights) >= MIN_ROWS
     after = cross_fitted(logits, success, tasks, seed, weights)
     if _mean_loss(after, success, weights) >= _mean_loss(logits, success, weights):
-        temperature, after = 1.0, logits
+        temperature, after = 1.0 if enough else before, logits
     else:
         temperature = fit_temperature(logits, success, weights)
-    enough = effective_rows(weights) >= MIN_ROWS
     return Calibration(
         temperature=temperature,
         rows=len(success),

@@ -148,7 +148,8 @@ def _data_rows(split: Split) -> list[tuple[str, ...]]:
 def _calibration(manifest: RouterManifest) -> str:
     found = manifest.calibration
     if found.ece_before is None or found.ece_after is None:
-        return f"Calibration: too few validation rows ({found.rows}); temperature {found.temperature:.2f}."
+        kept = ", the initial router's" if found.temperature != 1.0 else ""
+        return f"Calibration: too few validation rows ({found.rows}); temperature {found.temperature:.2f}{kept}."
     if found.temperature == 1.0:
         return (
             f"Calibration: none; no temperature of one half of the tasks served the other half ({found.rows} rows). "

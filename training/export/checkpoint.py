@@ -67,7 +67,8 @@ def finish(
     logits = executed_logits(router, scored)
     weights = np.array([example.weight for example in scored])
     tasks = [example.task for example in scored]
-    calibration = calibrate(logits, success, tasks, settings.seed, weights)
+    before = 1.0 if settings.init is None else read_manifest(Path(settings.init)).calibration.temperature
+    calibration = calibrate(logits, success, tasks, settings.seed, weights, before)
     manifest = manifest.model_copy(update={"calibration": calibration, "cost": cost})
     router = replace(router, manifest=manifest)
     if settings.guarantee is not None:

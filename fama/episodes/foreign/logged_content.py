@@ -7,11 +7,11 @@ from typing import Any
 
 from fama.episodes.foreign.fields import name_of
 from fama.episodes.foreign.logged_calls import ForeignCall, called_in
+from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_thought
 
 #: What an episode has no place for; counted by these names.
 THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"
 EXTRA = "text parts with further fields"
-_THINKING = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content", "thought", "summary_text"})
 _MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
 _CALLS = frozenset({"tool_use", "server_tool_use", "tool_call", "tool-call", "function_call", "functionCall"})
 _RESULTS = frozenset(
@@ -19,7 +19,6 @@ _RESULTS = frozenset(
 )
 _RESULT_IDS = ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id")
 _RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "isError", "cache_control"})
-_TEXTS = frozenset({"text", "input_text", "output_text"})
 #: Fields of a text part that say nothing of their own.
 _TEXT_FIELDS = frozenset({"type", "text", "annotations", "citations", "logprobs", "cache_control", "_meta"})
 _TEXT_FIELDS |= {"providerOptions", "providerMetadata"}
@@ -93,7 +92,7 @@ def _is_text(part: Any) -> bool:
     """Return whether an object is a text part and nothing else."""
     return (
         isinstance(part, dict)
-        and name_of(part.get("type")) in _TEXTS
+        and name_of(part.get("type")) in TEXT_KINDS
         and isinstance(part.get("text"), str)
         and not _further(part, _TEXT_FIELDS)
     )
@@ -107,7 +106,7 @@ def _kind(part: dict[str, Any]) -> str:
     kind = name_of(part.get("type"))
     if kind is not None:
         return kind
-    return next((key for key in (*_CALLS, *_RESULTS, *_MEDIA, *_THINKING, "refusal", "text") if key in part), "")
+    return next((key for key in (*_CALLS, *_RESULTS, *_MEDIA, *THOUGHT_KINDS, "refusal", "text") if key in part), "")
 
 
 def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None:
@@ -123,7 +122,7 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
         content.calls.append(called_in(part, inner, omitted))
     elif kind in _RESULTS:
         content.results.append(_result(inner, inner is part))
-    elif kind in _THINKING or part.get("thought") is True:
+    elif is_thought(kind) or part.get("thought") is True:
         omitted[THOUGHTS] += 1
     elif kind.startswith(_MEDIA) or kind in ("input_image", "input_audio", "input_file"):
         spoken = inner.get("transcript")
@@ -131,7 +130,7 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
         content.say(spoken if isinstance(spoken, str) else f"[{kind}]")
     elif (words := _words(part)) is not None and not _further(part, _SAID_FIELDS):
         content.say(words)
-    elif words is not None and name_of(part.get("type")) in _TEXTS:
+    elif words is not None and name_of(part.get("type")) in TEXT_KINDS:
         omitted[EXTRA] += 1
         content.say(words)
     else:

@@ -39,6 +39,7 @@ IMPORTERS: Registry[Importer] = Registry(
         "acebench": "fama.episodes.importers.acebench:read",
         "ck496": "fama.episodes.importers.ck496:read",
         "inspect": "fama.episodes.importers.inspect_log:read",
+        "langsmith": "fama.episodes.importers.langsmith:read",
         "openai": "fama.episodes.importers.openai_chat:read",
         "sharegpt": "fama.episodes.importers.sharegpt:read",
         "tau-bench": "fama.episodes.importers.tau_bench:read",
@@ -75,6 +76,7 @@ _SIGNS = (
     ("tau-bench", frozenset({"traj"})),
     ("acebench", frozenset({"id", "result"})),
     ("sharegpt", frozenset({"query", "answers", "tools"})),
+    ("langsmith", frozenset({"run_type", "inputs"})),
 )
 #: Those of a file that is one object: known before the long lists in it are read.
 _FILE_SIGNS = (

@@ -1,0 +1,11 @@
+"""Kinds of content parts that live replies and imported logs share: words and thoughts."""
+
+TEXT_KINDS = frozenset({"text", "input_text", "output_text"})
+THOUGHT_KINDS = frozenset(
+    "thinking redacted_thinking reasoning reasoning_content reasoning_text summary_text thought".split()
+)
+
+
+def is_thought(kind: str) -> bool:
+    """Return whether a part of this kind holds thoughts, which nobody is told; OpenRouter names ``reasoning.text``."""
+    return kind.lower() in THOUGHT_KINDS or kind.lower().startswith("reasoning.")

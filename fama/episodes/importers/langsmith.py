@@ -1,0 +1,141 @@
+"""LangSmith's exported runs: one episode per thread or trace, of the run that holds most of its conversation.
+
+An agent's trace is a tree of runs. Each call of the model repeats the conversation so far in its ``inputs``, so the run
+with the most messages holds it, with the answer in its ``outputs``. Traces of one thread are one conversation.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fama.episodes.foreign.fields import absent, name_of
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.streams import LogRecord, read_records
+from fama.episodes.importers.base import read_episodes_of
+from fama.episodes.importers.openai_chat import chat_episode
+from fama.episodes.records import Episode
+from fama.errors import BadInput
+
+#: Keys of a run's metadata that name its thread, as LangSmith reads them.
+_THREADS = ("session_id", "thread_id", "conversation_id")
+#: Fields of a root run that say how the conversation ended; all but the error are the user's own.
+_TOLD = ("error", "success", "reward")
+
+
+@dataclass
+class _Trace:
+    """One trace: the run that holds its conversation, None where none has messages yet."""
+
+    place: str
+    run: dict[str, Any] | None = None
+    size: tuple[int, str] = (-1, "")
+    thread: str | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, run: dict[str, Any]) -> None:
+        """Keep the run if it holds more messages than the one before, or as many and was started later."""
+        named = (name_of(_metadata(run).get(key)) for key in _THREADS)
+        self.thread = self.thread or next(filter(None, named), None)
+        if absent(run.get("parent_run_id")):
+            self.told = {key: run[key] for key in _TOLD if not absent(run.get(key))}
+        size = (len(_messages(run, "inputs")), str(run.get("start_time") or ""))
+        if run.get("run_type") in ("llm", "chain") and size[0] and size > self.size:
+            self.run, self.size = run, size
+
+
+def read(path: Path, **options: str) -> Iterator[Episode]:
+    """Read the conversations of exported runs, JSON lines or a list, of one level or with ``child_runs``.
+
+    Runs hold no outcome: it is ``success`` or ``reward`` where these were added to the root run, its ``error``, else an
+    error at the harness. Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what runs lack.
+
+    Raises:
+        BadInput: the file cannot be read or no record is a run of a model with messages.
+    """
+
+    def build(index: int, row: dict[str, Any]) -> Episode:
+        if "messages" not in row:
+            raise BadInput("no run with messages in its inputs; export the runs of the model, too (run_type llm)")
+        omitted: Counter[str] = Counter()
+        return chat_episode("langsmith", path, index, row, row["messages"], options, omitted)
+
+    yield from read_episodes_of("langsmith", path, _conversations(path), build, options)
+
+
+def _conversations(path: Path) -> Iterator[LogRecord]:
+    """Yield a record per conversation, in the order in which they begin, behind those that are no run."""
+    traces: dict[str, _Trace] = {}
+    for record in read_records(path):
+        if record.fault or not isinstance(record.value, dict) or "run_type" not in record.value:
+            yield record
+            continue
+        for run in _runs(record.value):
+            name = name_of(run.get("trace_id")) or name_of(run.get("id")) or record.place
+            traces.setdefault(name, _Trace(record.place)).take(run)
+    threads: dict[str, _Trace] = {}
+    for name, trace in traces.items():
+        held = threads.setdefault(trace.thread or name, trace)
+        if trace.size > held.size:
+            threads[trace.thread or name] = trace
+    for name, trace in threads.items():
+        yield LogRecord(trace.place, {"task_id": name, **({} if trace.run is None else _fields(trace))})
+
+
+def _runs(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a run and those inside it."""
+    yield run
+    for child in run.get("child_runs") or ():
+        if isinstance(child, dict):
+            yield from _runs(child)
+
+
+def _fields(trace: _Trace) -> dict[str, Any]:
+    """Return the fields of a chat record."""
+    run = trace.run or {}
+    said, answer = _messages(run, "inputs"), _messages(run, "outputs")
+    asked, given, metadata = _part(run, "inputs"), _part(_part(run, "extra"), "invocation_params"), _metadata(run)
+    return {
+        "messages": answer if _goes_on(answer, said) else [*said, *answer],
+        "output": None if answer else run.get("outputs"),
+        "tools": given.get("tools") or asked.get("tools"),
+        "model": metadata.get("ls_model_name") or given.get("model") or given.get("model_name") or asked.get("model"),
+        "temperature": metadata.get("ls_temperature", given.get("temperature", asked.get("temperature"))),
+        **trace.told,
+    }
+
+
+def _messages(run: dict[str, Any], side: str) -> list[Any]:
+    """Return the messages of a run's inputs or outputs; LangChain writes one list per prompt, and generations."""
+    held = _part(run, side)
+    rows = held.get("messages")
+    if side == "inputs" and isinstance(rows, list) and not absent(held.get("system")):  # Anthropic's requests
+        rows = [{"role": "system", "content": held["system"]}, *rows]
+    if side == "outputs" and isinstance(held.get("generations"), list):
+        made = [one for one in _first(held["generations"])[:1] if isinstance(one, dict)]
+        rows = [one.get("message") or {"role": "assistant", "content": one.get("text")} for one in made]
+    return _first(rows) if isinstance(rows, list) else []
+
+
+def _first(rows: list[Any]) -> list[Any]:
+    """Return the first list of a list of lists."""
+    return rows[0] if rows and isinstance(rows[0], list) else rows
+
+
+def _goes_on(answer: list[Any], said: list[Any]) -> bool:
+    """Return whether the outputs repeat the inputs before what is new, as the state of a graph does."""
+    try:
+        before, after = ([(m.role, m.content) for m in messages_of(rows)] for rows in (said, answer))
+    except BadInput:  # told of the record, which is read next
+        return False
+    return len(after) >= len(before) and after[: len(before)] == before
+
+
+def _metadata(run: dict[str, Any]) -> dict[str, Any]:
+    return _part(_part(run, "extra"), "metadata")
+
+
+def _part(holder: dict[str, Any], key: str) -> dict[str, Any]:
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}
