@@ -83,6 +83,7 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 async def _unknown_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for it
-    words = "known: POST /v1/chat/completions, GET /v1/models, /health, /metrics"
+    asked = f"{request.method} {request.url.path}"[:80]
+    words = f"{asked} is not served; known: POST /v1/chat/completions, GET /v1/models, /health, /metrics"
     fault = Fault(error.status_code, "not_found" if error.status_code == 404 else "not_allowed", words)
     return Response(fault.body(), fault.status, error.headers, "application/json")

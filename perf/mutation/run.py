@@ -49,6 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "eval.stats.power": ("tests/eval/test_stats.py",),
     "eval.stats.resampling": ("tests/eval/test_resampling.py",),
     "eval.stats.coverage": ("tests/eval/test_coverage.py", "tests/eval/test_paired.py"),
+    "eval.stats.interaction": ("tests/eval/test_interaction.py",),
     "fama.selection.decision_rule": (
         "tests/selection/test_decision.py",
         "tests/selection/test_exclusive_members.py",
@@ -61,6 +62,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "-k=not test_cut_arguments and not test_a_cut_text",
     ),
     "fama.agents.preparation": ("tests/agents/test_loop.py", "tests/agents/test_prefix_requests.py"),
+    "fama.advising.note_refusals": ("tests/serving/test_refused_notes.py",),
     "fama.episodes.store": ("tests/episodes/test_store.py", "tests/episodes/test_jsonl.py"),
     "fama.episodes.jsonl": ("tests/episodes/test_jsonl.py", "tests/episodes/test_store.py"),
 }

@@ -15,6 +15,7 @@ from fama.envs.episode_replay import replay
 from fama.episodes.importers.base import IMPORTERS
 from fama.episodes.keys import TRAITS
 from fama.errors import BadInput, EnvironmentFault, UserFault
+from tests.support.published_logs import FAILURE_LOGS, needs_logs
 from tests.support.scripted_player import Player
 from tests.support.tau_toys import TOY, forget
 
@@ -144,9 +145,7 @@ def test_traits_are_asked_for_in_the_prompt() -> None:
     assert TauUser("Be a user.", None, UserModel(Player("x")), 0)._messages[0]["content"] == "Be a user."
 
 
-LOGS = Path(__file__).parents[2].parent / "shared" / "data" / "failure_logs"
-
-
+@needs_logs
 @pytest.mark.parametrize(
     ("name", "pattern", "few"),
     [
@@ -161,9 +160,7 @@ async def test_logged_rewards_come_out_again(name: str, pattern: str, few: int) 
     except BadInput as error:
         pytest.skip(str(error))
     pytest.importorskip("litellm", reason="the checkout imports litellm")
-    if not (LOGS / pattern).exists():
-        pytest.skip("no published logs here")
     benchmark = BENCHMARKS.load(name)()
-    episodes = [e for e in IMPORTERS.load("tau-bench")(LOGS / pattern) if e.outcome.status != "error"][:few]
+    episodes = [e for e in IMPORTERS.load("tau-bench")(FAILURE_LOGS / pattern) if e.outcome.status != "error"][:few]
     replayed = [await replay(benchmark, episode) for episode in episodes]
     assert [r.reward for r in replayed] == [r.episode.reward for r in replayed]

@@ -1,6 +1,5 @@
 """Importers on logs that others published; skipped where these are not at hand."""
 
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,8 +10,8 @@ from fama.diagnosis.crosswalk import load_crosswalk
 from fama.episodes.importers.base import IMPORTERS, LABEL_READERS, detect_format
 from fama.episodes.importers.tau_bench import read as read_tau
 from fama.episodes.records import Episode, total_tokens
+from tests.support.published_logs import FAILURE_LOGS, NO_LOGS
 
-LOGS = Path(os.environ.get("FAMA_LOGS") or Path(__file__).parents[2].parent / "shared" / "data")
 #: successes and episodes as the logs' own description lists them
 EXPECTED = {
     "qwen3-4b-instruct_fc_retail_run1": (46, 115),
@@ -33,9 +32,9 @@ EXPECTED = {
 
 
 def published(pattern: str) -> list[Path]:
-    found = sorted((LOGS / "failure_logs").glob(pattern))
+    found = sorted(FAILURE_LOGS.glob(pattern))
     if not found:
-        pytest.skip("no published logs here; set FAMA_LOGS to their folder")
+        pytest.skip(NO_LOGS)
     return found
 
 

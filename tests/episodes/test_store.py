@@ -14,12 +14,14 @@ from fama.episodes.store import (
     SERVED,
     SET_ASIDE,
     EpisodeStore,
+    given_labels,
     read_episodes,
     read_failures,
     write_failures,
 )
 from fama.errors import BadInput
 from fama.files import write_atomically
+from tests.support.label_builders import label
 
 
 def episode(number: int, status: str = "success") -> Episode:
@@ -67,6 +69,32 @@ def test_a_conversation_is_left_out_only_where_the_one_that_goes_on_with_it_is_w
     assert stored(tmp_path) == ["e1"]
     path.write_bytes(line_of(first) + line_of(whole)[:-9])
     assert stored(tmp_path) == ["e0"], "torn"
+
+
+def test_conversations_that_are_left_out_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    begun, whole = (episode(n).model_copy(update={"source": Source(importer=SERVED)}) for n in range(2))
+    store = EpisodeStore(tmp_path)
+    store.append(begun)
+    assert stored(tmp_path) == ["e0"] and caplog.text == ""
+    store.append(whole.model_copy(update={"source": Source(importer=SERVED, continues="e0")}))
+    assert stored(tmp_path) == ["e1"]
+    assert "1 conversations went on after a pause" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [((3,), "give episodes-000003.jsonl by"), ((2, 1, 3), "give episodes-000001.jsonl to episodes-000003.jsonl by")],
+)
+def test_older_files_of_a_recording_are_told_once(
+    numbers: tuple[int, ...], told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    EpisodeStore(tmp_path).append(episode(0))
+    (tmp_path / "episodes-of-mine.jsonl").touch()
+    assert stored(tmp_path) == ["e0"] and caplog.text == ""
+    for number in numbers:
+        (tmp_path / f"episodes-{number:06d}.jsonl").touch()
+    assert stored(tmp_path) == stored(tmp_path) == ["e0"]
+    assert caplog.text.count(f"only episodes.jsonl is read; {told} name for what was recorded before") == 1
 
 
 def test_only_line_torn_even_when_long(tmp_path: Path) -> None:
@@ -118,6 +146,9 @@ def test_gzip_files_and_folders(tmp_path: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(BadInput, match="empty.jsonl: holds no episodes; run"):
+        stored(tmp_path / "empty.jsonl")
     with pytest.raises(BadInput, match="holds no episodes.jsonl"):
         read_episodes(tmp_path)
     with pytest.raises(BadInput, match="does not exist"):
@@ -199,6 +230,18 @@ def test_failures(tmp_path: Path) -> None:
     (tmp_path / "failures.jsonl").write_text("[]\n")
     with pytest.raises(BadInput, match=r"failures.jsonl:1"):
         read_failures(tmp_path)
+
+
+def test_labels_that_were_only_begun_are_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = label(0, "CM")
+    write_failures(tmp_path, [whole])
+    assert given_labels(tmp_path) == [whole] and caplog.text == ""
+    write_failures(tmp_path, [label(1), whole, label(2)])
+    assert given_labels(tmp_path) == [whole] and "2 labels are left out" in caplog.text
+    write_failures(tmp_path, [label(1)])
+    assert given_labels(tmp_path, allow_none=True) == []
+    with pytest.raises(BadInput, match="holds no label; run `fama diagnose` or `fama annotate`"):
+        given_labels(tmp_path)
 
 
 def test_atomic_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,16 @@ def test_the_sum_and_its_expectation_by_hand() -> None:
     assert found.p == pytest.approx(2 / 6, abs=0.03)
 
 
+def test_a_single_solver_is_traded_too() -> None:
+    """Three arms solve one task each: in one of the three tables the like ones solve the same."""
+    alike = np.zeros((3, 3))
+    alike[0, 1] = alike[1, 0] = 1
+    found = margin_test(np.array([[1, 1, 0], [0, 0, 1]]), alike, draws=2000)
+    assert found.seen == 1.0 and found.expected == pytest.approx(1 / 3, abs=0.05)
+    assert found.p == pytest.approx(1 / 3, abs=0.05)
+    assert margin_test(np.array([[1, 1, 0], [0, 0, 0]]), alike, draws=9).p == 1.0  # nothing to trade with
+
+
 def test_margins_alone_are_not_significant() -> None:
     every = margin_test(np.ones((5, 3)), np.ones((3, 3)), draws=50)
     assert every.p == 1.0 and every.seen == every.expected == 15.0
@@ -57,6 +67,9 @@ def test_choices_by_other_trials_by_hand() -> None:
     assert choice_gains(solved, base=0).tolist() == [1.0, -0.5]
     tied = np.array([[[0, 0], [1, 1], [1, 0]]], dtype=float)  # by trial 0 arms 1 and 2 are tied: (1 + 0) / 2
     assert choice_gains(tied, base=0).tolist() == [0.75]
+    # by trial 0 the base is as good as arm 1 and stays, by trial 1 arm 1 does not do better
+    even = np.array([[[1, 0], [1, 1]]], dtype=float)
+    assert choice_gains(even, base=0).tolist() == [0.0]
 
 
 def test_luck_gains_nothing_and_a_difference_does() -> None:

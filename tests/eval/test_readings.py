@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import os
 import random
 from collections import Counter
 from dataclasses import replace
@@ -27,8 +26,8 @@ from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Ou
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput
 from fama.settings import ModelSettings
+from tests.support.published_logs import FAILURE_LOGS, needs_logs
 
-LOGS = os.environ.get("FAMA_FAILURE_LOGS")
 STRATUM = Stratum(benchmark="tau-bench", domain="airline", backbone="b", strategy="fc", size=8)
 OTHER = STRATUM.model_copy(update={"benchmark": "tau2", "size": 4})
 
@@ -132,9 +131,9 @@ def test_the_committed_set_has_its_strata_its_halves_and_nothing_twice(tmp_path:
     assert (tmp_path / "set.yaml").read_bytes() == SET.read_bytes()
 
 
-@pytest.mark.skipif(LOGS is None, reason="set FAMA_FAILURE_LOGS to the folder of the published logs")
+@needs_logs
 def test_the_committed_set_is_what_the_logs_give() -> None:
-    assert draw_failures(read_logs(Path(str(LOGS)))) == read_set()
+    assert draw_failures(read_logs(FAILURE_LOGS)) == read_set()
 
 
 def test_batches_hold_every_failure_once_and_as_many_of_each_half() -> None:
@@ -408,10 +407,10 @@ def test_a_judge_labels_the_same_first_failures_and_more_on_request(tmp_path: Pa
     assert kept[1][:2] == kept[0]  # what was judged is not judged again
 
 
-@pytest.mark.skipif(LOGS is None, reason="FAMA_FAILURE_LOGS names no folder of logs")
+@needs_logs
 @pytest.mark.slow
 def test_detectors_agree_with_the_readings_that_they_were_tuned_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["agree", str(LOGS)]) == 0
+    assert main(["agree", str(FAILURE_LOGS)]) == 0
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
     detectors = next(row for row in rows if row[1].strip() == "detectors")
     assert int(detectors[4].split()[0]) >= 60 and int(detectors[9].split()[0]) >= 40

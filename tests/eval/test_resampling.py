@@ -5,7 +5,7 @@ import pytest
 
 from eval.annotation.agreement import cohen_kappa
 from eval.stats.resampling import Resample
-from fama.intervals import Array, Interval, ratio_interval, task_weights
+from fama.intervals import Array, Interval, clustered_share, ratio_interval, task_weights
 
 TASK_OF = ("b", "a", "c", "a")
 
@@ -25,6 +25,13 @@ def test_sums_keep_the_other_axes() -> None:
     got = Resample(("a", "b"), 50, 0, "x").interval(lambda sums: sums[..., 0] / sums.sum(axis=-1), counts)
     assert (got.value, got.n) == (0.75, 2)
     assert got.low is not None and got.high is not None and 0.5 <= got.low < 0.75 < got.high <= 1
+
+
+def test_a_share_is_that_of_its_tasks() -> None:
+    """Units b, a, c, a: task a has 3 of 6 hits, b 1 of 1, c 0 of 2."""
+    hits, counts = np.array([1.0, 1.0, 0.0, 2.0]), np.array([1.0, 2.0, 2.0, 4.0])
+    got = Resample(TASK_OF, 10, 0, "x").share(hits, counts)
+    assert got == clustered_share([3.0, 1.0, 0.0], [6.0, 1.0, 2.0]) and got.value == 4 / 9
 
 
 def test_what_is_not_defined_is_unknown() -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -129,6 +130,15 @@ def test_a_web_page_elsewhere_cannot_ask(media: str, served: Endpoint) -> None:
 def test_paths_that_are_not_served(path: str, served: Endpoint) -> None:
     said = raw(served, f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode())
     assert said.startswith(b"HTTP/1.1 404") and b"location" not in said.lower()
+
+
+def test_a_client_of_another_interface_is_told_what_it_asked_for(served: Endpoint) -> None:
+    """Agents SDKs that are given a model's name alone ask the Responses API."""
+    with openai.OpenAI(base_url=served.base_url, api_key="k", max_retries=0) as client:
+        with pytest.raises(openai.NotFoundError, match="POST /v1/responses is not served; known: POST /v1/chat/comp"):
+            client.responses.create(model="m", input="Hi")
+    long = httpx.get(f"{served.address}/{'x' * 3000}").json()["error"]["message"]
+    assert long.startswith("GET /xxx") and len(long) < 200
 
 
 def raw(served: Endpoint, data: bytes, wait: float = 5.0) -> bytes:

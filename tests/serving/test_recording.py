@@ -41,9 +41,9 @@ def assistant(text: str | None, **more: Any) -> Message:
     return {"role": "assistant", "content": text, **more}
 
 
-def exchange(messages: list[Message], *answers: Message, at: float = 0.0) -> Exchange:
+def exchange(messages: list[Message], *answers: Message, at: float = 0.0, model: str = "m") -> Exchange:
     choices = [{"index": i, "message": answer, "finish_reason": "stop"} for i, answer in enumerate(answers)]
-    return Exchange({"model": "m", "messages": messages}, {"choices": choices}, None, at, 0.5)
+    return Exchange({"model": model, "messages": messages}, {"choices": choices}, None, at, 0.5)
 
 
 def test_the_calls_of_a_failed_advice_are_recorded() -> None:
@@ -153,6 +153,18 @@ async def test_equal_beginnings_are_the_conversations_that_go_on(tmp_path: Path,
     await closed(recorder(tmp_path), first, again, last, second, also)
     found = sorted(len(e.ledger) for e in read_episodes(tmp_path))
     assert found == ([2, 3] if gap == 5.0 else [1, 2, 2]), "5 s after an answer it may be a retry"
+
+
+async def test_equal_conversations_of_two_models_are_kept_apart(tmp_path: Path) -> None:
+    """One question to two models at once, as a comparison asks it; a conversation may still go on with another one."""
+    history = [user("Hi"), assistant("a0"), user("On")]
+    asked = [exchange(history[:1], assistant("a0"), at=at, model=name) for at, name in enumerate("xy")]
+    alone = [exchange([user("Yo")], assistant("a0"), at=at, model=name) for at, name in enumerate("xy")]
+    on = [exchange(history, assistant("a1"), at=3, model=name) for name in "xy"]
+    other = exchange([*history, assistant("a1"), user("End")], assistant("a2"), at=4, model="z")
+    await closed(recorder(tmp_path), *asked, *alone, *on, other)
+    found = [(e.backbone, [row.model for row in e.ledger]) for e in read_episodes(tmp_path)]
+    assert sorted(found) == [("x", ["x"]), ("x", ["x", "x"]), ("y", ["y"]), ("z", ["y", "y", "z"])]
 
 
 async def test_a_retry_is_no_conversation_and_keeps_none_open(tmp_path: Path) -> None:

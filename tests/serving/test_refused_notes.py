@@ -134,9 +134,16 @@ def test_refusals_that_are_not_in_a_row_stop_no_notes() -> None:
     assert refusals.paused("m", "e") and not refusals.paused("n", "a")
     now[0] = PAUSE_SECONDS
     assert not refusals.paused("m", "a") and refusals.refused("m", "a"), "refused again: another pause at once"
+
+
+def test_models_that_nobody_asks_any_more_are_forgotten() -> None:
+    refusals = NoteRefusals(lambda: 0.0)
     for number in range(2000):
         refusals.refused(f"m{number}", "a")
-    assert len(refusals) <= 1024
+        if number % 100 == 0:
+            refusals.refused("kept", "a")
+    assert len(refusals) == 1024 and refusals.paused("kept", "a")
+    assert [refusals.refused("late", "a") for _ in range(3)] == [None, None, "a conversation with the model"]
 
 
 def test_a_conversation_is_known_by_its_first_words_alone() -> None:

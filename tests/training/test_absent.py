@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from fama.subsets import POOL
 from tests.support.diagnosis_cases import agent, user
 from tests.support.diagnosis_cases import episode as chat
 from tests.support.labelled_tasks import labelled
+from tests.support.published_logs import FAILURE_LOGS, needs_logs
 from training.data.absent import balanced, filled, hidden_parts
 from training.data.examples import Example, ExampleSet, failure_examples, label_weight, outcome_examples
 from training.data.form import form_signs
@@ -43,8 +43,6 @@ NEW = make_tasks(40, seed=1)
 LABELS = labelled(TASKS)
 TOOLS: tuple[PromptPart, ...] = ("tools",)
 LABELS_ONLY = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0, "categories": 1.0}
-#: Twelve logs of one 4-billion-parameter model on τ-bench, some with their tools and some without.
-LOGS = os.environ.get("FAMA_FAILURE_LOGS")
 
 
 def train(kind: str, examples: ExampleSet, folder: Path, losses: dict[str, float] = LABELS_ONLY, **data: Any) -> Router:
@@ -275,9 +273,10 @@ def test_doubtful_labels_move_a_router_less(kind: str, tmp_path: Path) -> None:
 # real logs
 
 
-@pytest.mark.skipif(LOGS is None, reason="set FAMA_FAILURE_LOGS to a folder of τ-bench logs, some without tools")
+@needs_logs
 def test_selections_on_real_logs_hardly_change_when_tools_are_attached(tmp_path: Path) -> None:
-    logs = sorted(str(path) for path in Path(str(LOGS)).rglob("qwen3-4b*"))
+    """Twelve logs of one 4-billion-parameter model on τ-bench, some with their tools and some without."""
+    logs = sorted(map(str, FAILURE_LOGS.rglob("qwen3-4b*")))
     assert len(logs) == 12
     run(["import", "auto", *logs, "--strip-user-thinking", "--out", str(tmp_path / "all")])
     run(["diagnose", str(tmp_path / "all"), "--out", str(tmp_path / "labels")])

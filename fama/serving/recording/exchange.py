@@ -43,6 +43,12 @@ class Exchange:
         """Return when the reply was whole."""
         return self.started_at + self.seconds
 
+    @property
+    def model(self) -> str | None:
+        """Return the model that was asked; None where the request names none."""
+        name = self.body.get("model")
+        return name if isinstance(name, str) else None
+
     @cached_property
     def messages(self) -> tuple[Message, ...]:
         """Return the request's messages, without a note.
@@ -83,7 +89,6 @@ class Exchange:
         """
         answer = self.answers[0]
         turn = turn_of(self.messages)
-        name = self.body.get("model") if isinstance(self.body.get("model"), str) else None
         decisions, ledger = (before.decisions, before.ledger) if before is not None else ((), ())
         calls = self.spent if self.advice is None else self.advice.usage.ledger
         rows = tuple(row.model_copy(update={"turn": turn}) for row in calls)
@@ -96,13 +101,13 @@ class Exchange:
             benchmark=benchmark,
             domain=domain,
             task_id=id_,
-            backbone=name,
+            backbone=self.model,
             strategy="fc",
             selector=selector,
             messages=(*self._heard(before), answer),
             tools=self._tools(() if before is None else before.tools),
             decisions=decisions,
-            ledger=(*ledger, *rows, self._row(name, turn, empty=not (answer.content or answer.tool_calls))),
+            ledger=(*ledger, *rows, self._row(turn, empty=not (answer.content or answer.tool_calls))),
             outcome=Outcome(status="error", boundary="harness", reason=NO_OUTCOME),
             package_version=__version__,
             source=before.source if before is not None else Source(importer=SERVED),
@@ -128,9 +133,9 @@ class Exchange:
             return offered
         return tuple({tool.name: tool for tool in (*earlier, *offered)}.values())
 
-    def _row(self, name: str | None, turn: int, empty: bool) -> LedgerRow:
+    def _row(self, turn: int, empty: bool) -> LedgerRow:
         request = ChatRequest(role="agent", messages=())
-        row = read_usage(self.reply, request, name or "unknown", round(self.seconds, 6), None)
+        row = read_usage(self.reply, request, self.model or "unknown", round(self.seconds, 6), None)
         return believable(row, empty).model_copy(update={"turn": turn})
 
 

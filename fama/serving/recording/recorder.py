@@ -29,7 +29,7 @@ _RETRY_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class _Open:
-    """A conversation that may go on: the hash of its latest request's messages, and the replies to them.
+    """A conversation that may go on: the hash of its latest request's messages, their model, and the replies to them.
 
     ``first`` says that this request opened it. A spare one is a retry of the first request of another, ``of``, unless
     it goes on. One that is ``over`` was closed, after a pause or for room, and may still go on: in an episode that says
@@ -38,6 +38,7 @@ class _Open:
 
     id: str
     prefix: str
+    model: str | None
     answers: tuple[Message, ...]
     touched: float
     answered_at: float
@@ -57,9 +58,9 @@ class ConversationRecorder:
     longer one takes its place. A request that begins with none opens one. So does one that goes on with a conversation
     that was closed meanwhile, but with all that was recorded of it: readers leave the shorter episode out.
 
-    A request that is sent and answered like an open conversation's latest one, within seconds of its answer, is a
-    client's retry and no conversation of its own. Which of both a first request is shows later: it opens a spare one,
-    whose cost goes to the first one unless it goes on.
+    A request that is sent to the same model and answered like an open conversation's latest one, within seconds of its
+    answer, is a client's retry and no conversation of its own. Which of both a first request is shows later: it opens a
+    spare one, whose cost goes to the first one unless it goes on.
     """
 
     def __init__(
@@ -169,7 +170,14 @@ class ConversationRecorder:
         if known is not None:
             self._forget(known)
         self._open[id_] = _Open(
-            id_, prefix, exchange.answers, self._clock(), exchange.answered_at, first=known is None, of=of
+            id_,
+            prefix,
+            exchange.model,
+            exchange.answers,
+            self._clock(),
+            exchange.answered_at,
+            first=known is None,
+            of=of,
         )
         self._by_prefix.setdefault(prefix, []).append(id_)
         if len(self._open) > self._settings.open:
@@ -188,13 +196,13 @@ class ConversationRecorder:
         One that lacks just this exchange comes before a repeated one: conversations may be equal word for word.
         """
         *before, (_, whole) = exchange.prefixes
-        found = [self._echoed(exchange.messages[place], prefix) for place, prefix in reversed(before)]
+        found = [self._echoed(exchange, place, prefix) for place, prefix in reversed(before)]
         in_order = (*found[:1], self._repeated(exchange, whole), *found[1:])
         return next((one for one in in_order if one is not None), None)
 
-    def _echoed(self, said: Message, prefix: str) -> _Open | None:
+    def _echoed(self, exchange: Exchange, place: int, prefix: str) -> _Open | None:
         """Return the conversation whose reply a message is; an equal reply comes before one that was cut."""
-        ones = self._with_prefix(prefix)
+        said, ones = exchange.messages[place], self._with_prefix(prefix, exchange.model)
         equal = (one for one in ones if any(comparable_text(said) == comparable_text(answer) for answer in one.answers))
         alike = (one for one in ones if any(echoes(said, answer) for answer in one.answers))
         return next(equal, None) or next(alike, None)
@@ -202,16 +210,20 @@ class ConversationRecorder:
     def _repeated(self, exchange: Exchange, whole: str) -> _Open | None:
         """Return the conversation whose latest request an exchange retries; asked before its answer it is another."""
         words = [comparable_text(answer) for answer in exchange.answers]
-        for one in self._with_prefix(whole):
+        for one in self._with_prefix(whole, exchange.model):
             soon = 0 <= exchange.started_at - one.answered_at <= _RETRY_SECONDS
-            if soon and not (one.spare or one.over) and [comparable_text(answer) for answer in one.answers] == words:
+            same = one.model == exchange.model and [comparable_text(answer) for answer in one.answers] == words
+            if soon and same and not (one.spare or one.over):
                 return one
         return None
 
-    def _with_prefix(self, prefix: str) -> list[_Open]:
-        """Return the conversations after the same messages, the newest first, spare ones and then closed ones last."""
+    def _with_prefix(self, prefix: str, model: str | None) -> list[_Open]:
+        """Return the conversations after the same messages, those of a model and then the newest first.
+
+        Of each model spare ones and then closed ones come last.
+        """
         found = [self._open.get(id_) or self._over[id_] for id_ in reversed(self._by_prefix.get(prefix, []))]
-        return sorted(found, key=lambda one: (one.over, one.spare))
+        return sorted(found, key=lambda one: (one.model != model, one.over, one.spare))
 
     def _finish(self, everything: bool) -> None:
         limit = self._clock() - self._settings.idle_seconds

@@ -1,4 +1,4 @@
-"""LangGraph's ReAct agent over LangChain's client of OpenAI: whole, streamed, and in an event loop."""
+"""LangChain's agent, a LangGraph, over LangChain's client of OpenAI: whole, streamed, and in an event loop."""
 
 import asyncio
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.support.clients import ANSWER, FOUND, NOTE, QUESTION, SYSTEM, check_records, desk
 
 pytestmark = pytest.mark.slow  # its import takes seconds
-prebuilt = pytest.importorskip("langgraph.prebuilt", reason="langgraph is not installed: pip install -e '.[clients]'")
+agents = pytest.importorskip("langchain.agents", reason="langchain is not installed: pip install -e '.[clients]'")
 chat = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed: pip install -e '.[clients]'")
 
 
@@ -23,16 +23,16 @@ def question(greeting: str) -> Any:
     return {"messages": [{"role": "user", "content": f"{greeting} {QUESTION}"}]}
 
 
-def test_react_agent(tmp_path: Path) -> None:
+def test_an_agent_with_a_tool(tmp_path: Path) -> None:
     with desk(tmp_path) as one:
         model = chat.ChatOpenAI(model="m", base_url=one.base_url, api_key="k", max_retries=0, stream_usage=True)
-        agent = prebuilt.create_react_agent(model, [find_order], prompt=SYSTEM)
+        agent = agents.create_agent(model, [find_order], system_prompt=SYSTEM)
         ends = [agent.invoke(question("Hello."))["messages"]]
         said, state = "", {}
         for kind, event in agent.stream(question("Hi."), stream_mode=["messages", "values"]):
             if kind == "values":
                 state = event
-            elif event[1]["langgraph_node"] == "agent":
+            elif event[1]["langgraph_node"] == "model":
                 said += event[0].content
         ends += [state["messages"], asyncio.run(agent.ainvoke(question("Please.")))["messages"]]
         one.check_notes(6)
