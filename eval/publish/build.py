@@ -290,6 +290,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "within-margins": lambda: training_table.within_margins(DATA),
     "choice-by-trials": lambda: mixed_traffic.choice_by_trials(DATA),
     **_compared("fourth", "answers", "domains", "notes"),
+    **_compared("fourth-setfit", "answers"),
     **_compared("fourth-0.5b", "answers", "endings"),
     "fourth-asked": lambda: divergence.tabulate_asked(DATA / "fourth", FOURTH_ROUTERS),
     "both-unseen": lambda: pooled_gains([_live("mixed"), _live("fourth")]),

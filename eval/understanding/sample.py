@@ -35,6 +35,7 @@ LATER = frozenset(
         "agents-fourth",
         "fourth",
         "fourth-0.5b",
+        "fourth-setfit",
         "grid-mixed.episodes.jsonl.gz",
         "mixed",
         "mixed-oracle",

@@ -13,7 +13,7 @@ from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput, ModelError
 from fama.mining import runner
-from fama.mining.bench import Bench
+from fama.mining.bench import Bench, opened_bench
 from fama.mining.records import Repair
 from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
@@ -154,7 +154,7 @@ async def test_a_run_that_ends_while_another_one_connects_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was repaired, so that no episode told of it: the failure stood in the file twice."""
-    connect, out = runner.opened_bench, tmp_path / "out"
+    connect, out = opened_bench, tmp_path / "out"
     with puzzles({"impossible": NAMED["impossible"]}):
         folder = await plain_run(tmp_path / "plain")
 
