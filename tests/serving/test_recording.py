@@ -167,6 +167,16 @@ async def test_equal_conversations_of_two_models_are_kept_apart(tmp_path: Path) 
     assert sorted(found) == [("x", ["x"]), ("x", ["x", "x"]), ("y", ["y"]), ("z", ["y", "y", "z"])]
 
 
+async def test_a_retry_goes_to_its_own_model_where_another_one_is_a_request_behind(tmp_path: Path) -> None:
+    """The retry took the conversation of the slower model, which had yet to be asked the same."""
+    history = [user("Hi"), assistant("a0"), user("On")]
+    opened = [exchange(history[:1], assistant("a0"), at=at, model=name) for at, name in enumerate("xy")]
+    on = [exchange(history, assistant("a1"), at=at, model=name) for at, name in ((3, "x"), (5, "x"), (6, "y"))]
+    await closed(recorder(tmp_path), *opened, *on)
+    found = [(e.backbone, [row.model for row in e.ledger]) for e in read_episodes(tmp_path)]
+    assert sorted(found) == [("x", ["x", "x", "x"]), ("y", ["y", "y"])]
+
+
 async def test_a_retry_is_no_conversation_and_keeps_none_open(tmp_path: Path) -> None:
     first, second, third = turns(3, 0)
     begun, on, end = turns(3, 0, "?")

@@ -193,11 +193,13 @@ class ConversationRecorder:
     def _continued(self, exchange: Exchange) -> _Open | None:
         """Return the conversation that an exchange goes on with, or the open one whose latest request it repeats.
 
-        One that lacks just this exchange comes before a repeated one: conversations may be equal word for word.
+        One that lacks just this exchange comes before a repeated one, since conversations may be equal word for word;
+        one of another model comes behind it, which may have been asked the same.
         """
         *before, (_, whole) = exchange.prefixes
         found = [self._echoed(exchange, place, prefix) for place, prefix in reversed(before)]
-        in_order = (*found[:1], self._repeated(exchange, whole), *found[1:])
+        lacking = found[0] if found and found[0] is not None and found[0].model == exchange.model else None
+        in_order = (lacking, self._repeated(exchange, whole), *found)
         return next((one for one in in_order if one is not None), None)
 
     def _echoed(self, exchange: Exchange, place: int, prefix: str) -> _Open | None:
