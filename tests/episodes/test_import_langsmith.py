@@ -80,3 +80,23 @@ def test_a_graph_whose_state_repeats_its_inputs_and_a_root_that_failed(tmp_path:
     assert [m.content for m in whole.messages] == [WISH, ANSWER] and whole.outcome.status == "success"
     assert (broken.outcome.status, broken.outcome.reason) == ("error", "RateLimitError")
     assert "no run with messages in its inputs" in (empty.outcome.reason or "")
+
+
+@pytest.mark.parametrize("said", [[["user", WISH]], [[["user", WISH]]], WISH])
+def test_messages_in_short_are_read(tmp_path: Path, said: Any) -> None:
+    """A graph takes pairs of role and content, or words alone; a pair counted as two messages, which are none."""
+    extra = {"metadata": {"ls_temperature": None}, "invocation_params": {"temperature": 0.3}}
+    asked = run("r1", "llm", {"messages": said}, {"messages": [["ai", ANSWER]]}, extra=extra)
+    (episode,) = imported(write_json(tmp_path / "runs.json", [asked]), tmp_path / "out")
+    assert [(m.role, m.content) for m in episode.messages] == [("user", WISH), ("assistant", ANSWER)]
+    assert episode.settings == "temperature=0.3"
+
+
+def test_runs_inside_a_run_are_of_its_trace(tmp_path: Path) -> None:
+    """Those without ids of their own were traces beside it, and took its outcome from it."""
+    child = {key: value for key, value in TRACE[3].items() if key not in ("trace_id", "parent_run_id")}
+    root = {key: value for key, value in TRACE[0].items() if key != "trace_id"} | {"success": True}
+    rows = [{**root, "child_runs": [child]}, run("x1", "llm", {"messages": [HUMAN]}, None, trace_id="x", child_runs=5)]
+    whole, other = imported(write_json(tmp_path / "runs.json", rows), tmp_path / "out")
+    assert [m.role for m in whole.messages] == ROLES and whole.outcome.status == "success"
+    assert [m.content for m in other.messages] == [WISH]

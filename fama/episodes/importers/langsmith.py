@@ -34,11 +34,11 @@ class _Trace:
     thread: str | None = None
     told: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, run: dict[str, Any]) -> None:
+    def take(self, run: dict[str, Any], is_root: bool) -> None:
         """Keep the run if it holds more messages than the one before, or as many and was started later."""
         named = (name_of(_metadata(run).get(key)) for key in _THREADS)
         self.thread = self.thread or next(filter(None, named), None)
-        if absent(run.get("parent_run_id")):
+        if is_root:
             self.told = {key: run[key] for key in _TOLD if not absent(run.get(key))}
         size = (len(_messages(run, "inputs")), str(run.get("start_time") or ""))
         if run.get("run_type") in ("llm", "chain") and size[0] and size > self.size:
@@ -71,9 +71,11 @@ def _conversations(path: Path) -> Iterator[LogRecord]:
         if record.fault or not isinstance(record.value, dict) or "run_type" not in record.value:
             yield record
             continue
-        for run in _runs(record.value):
-            name = name_of(run.get("trace_id")) or name_of(run.get("id")) or record.place
-            traces.setdefault(name, _Trace(record.place)).take(run)
+        top = record.value
+        name = name_of(top.get("trace_id")) or name_of(top.get("id")) or record.place
+        for run in _runs(top):
+            is_root = run is top and absent(run.get("parent_run_id"))
+            traces.setdefault(name, _Trace(record.place)).take(run, is_root)
     threads: dict[str, _Trace] = {}
     for name, trace in traces.items():
         held = threads.setdefault(trace.thread or name, trace)
@@ -86,7 +88,8 @@ def _conversations(path: Path) -> Iterator[LogRecord]:
 def _runs(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a run and those inside it."""
     yield run
-    for child in run.get("child_runs") or ():
+    children = run.get("child_runs")
+    for child in children if isinstance(children, list) else ():
         if isinstance(child, dict):
             yield from _runs(child)
 
@@ -96,12 +99,13 @@ def _fields(trace: _Trace) -> dict[str, Any]:
     run = trace.run or {}
     said, answer = _messages(run, "inputs"), _messages(run, "outputs")
     asked, given, metadata = _part(run, "inputs"), _part(_part(run, "extra"), "invocation_params"), _metadata(run)
+    temperatures = metadata.get("ls_temperature"), given.get("temperature"), asked.get("temperature")
     return {
         "messages": answer if _goes_on(answer, said) else [*said, *answer],
         "output": None if answer else run.get("outputs"),
         "tools": given.get("tools") or asked.get("tools"),
         "model": metadata.get("ls_model_name") or given.get("model") or given.get("model_name") or asked.get("model"),
-        "temperature": metadata.get("ls_temperature", given.get("temperature", asked.get("temperature"))),
+        "temperature": next((one for one in temperatures if not absent(one)), None),
         **trace.told,
     }
 
@@ -115,12 +119,19 @@ def _messages(run: dict[str, Any], side: str) -> list[Any]:
     if side == "outputs" and isinstance(held.get("generations"), list):
         made = [one for one in _first(held["generations"])[:1] if isinstance(one, dict)]
         rows = [one.get("message") or {"role": "assistant", "content": one.get("text")} for one in made]
-    return _first(rows) if isinstance(rows, list) else []
+    if isinstance(rows, str):  # short for what the user says, as are pairs of role and content
+        return [{"role": "user", "content": rows}]
+    said = _first(rows) if isinstance(rows, list) else []
+    return [{"role": one[0], "content": one[1]} if _is_pair(one) else one for one in said]
 
 
 def _first(rows: list[Any]) -> list[Any]:
-    """Return the first list of a list of lists."""
-    return rows[0] if rows and isinstance(rows[0], list) else rows
+    """Return the first list of a list of lists, those of a role and a content apart."""
+    return rows[0] if rows and isinstance(rows[0], list) and not _is_pair(rows[0]) else rows
+
+
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and all(isinstance(one, str) for one in row)
 
 
 def _goes_on(answer: list[Any], said: list[Any]) -> bool:
