@@ -1,11 +1,14 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fama.randomness import derive_seed
+from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.scores import Quadratic, sigmoid
 from training.export.calibration import calibrate, fit_temperature
+from training.export.card import _calibration
 from training.export.reliability import reliability_svg
 from training.prediction_metrics import brier, calibration_bins, expected_calibration_error, log_loss
 
@@ -57,6 +60,13 @@ def test_rows_too_few_to_tell_keep_the_temperature_of_the_initial_router() -> No
     assert calibrate(np.array([]), np.array([]), [], before=2.5).temperature == 2.5
     few = calibrate(np.array([3.0, -3.0]), np.array([0.0, 1.0]), ["a", "b"], before=2.5)
     assert (few.temperature, few.ece_after, few.rows) == (2.5, None, 2)
+    tasks = [str(n) for n in range(24)]  # 24 rows are enough for an error, but no half of them for a temperature
+    halves = calibrate(np.array([3.0, -3.0] * 12), np.array([0.0, 1.0] * 12), tasks, before=2.5)
+    assert halves.temperature == 2.5 and halves.ece_after == halves.ece_before is not None
+    shipped = read_manifest(Path(__file__).resolve().parents[2] / "checkpoints" / "helpdesk-turn")
+    told = _calibration(shipped.model_copy(update={"calibration": halves}))
+    assert told.startswith("Calibration: no half of the tasks could tell a temperature (24 rows); 2.50, the initial")
+    assert calibrate(np.arange(80.0), np.ones(80), [str(n) for n in range(80)], before=2.5).temperature == 2.5
     coin = calibrate(
         np.array([1.0, -1.0] * 40), (np.arange(80) % 4 < 2).astype(float), [str(n) for n in range(80)], before=2.5
     )

@@ -40,8 +40,8 @@ def calibrate(
     """Fit the temperature on all rows; the error after it is cross-fitted over two halves of the tasks.
 
     Where a temperature of one half makes the log loss of the other half no better, the rows are too noisy for one, and
-    it is 1; where there are too few rows to tell, as in a training on labels alone, it stays ``before``, the initial
-    router's. ``weights`` of the rows count in every loss and error; None weighs all alike.
+    it is 1; where no half can tell one, as in a training on labels alone or with few rows, it stays ``before``, the
+    initial router's. ``weights`` of the rows count in every loss and error; None weighs all alike.
     """
     if not len(success):
         return Calibration(temperature=before)
@@ -49,7 +49,8 @@ def calibrate(
     enough = effective_rows(weights) >= MIN_ROWS
     after = cross_fitted(logits, success, tasks, seed, weights)
     if _mean_loss(after, success, weights) >= _mean_loss(logits, success, weights):
-        temperature, after = 1.0 if enough else before, logits
+        told = enough and not np.array_equal(after, logits)
+        temperature, after = 1.0 if told else before, logits
     else:
         temperature = fit_temperature(logits, success, weights)
     return Calibration(

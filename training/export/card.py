@@ -155,6 +155,12 @@ def _calibration(manifest: RouterManifest) -> str:
             f"Calibration: none; no temperature of one half of the tasks served the other half ({found.rows} rows). "
             f"Expected calibration error (10 bins): {found.ece_before:.3f}."
         )
+    if found.ece_after == found.ece_before:
+        return (
+            f"Calibration: no half of the tasks could tell a temperature ({found.rows} rows); "
+            f"{found.temperature:.2f}, the initial router's. Expected calibration error (10 bins) without it: "
+            f"{found.ece_before:.3f}."
+        )
     return (
         f"Calibration: temperature {found.temperature:.3f}; expected calibration error (10 bins, n = {found.rows}) "
         f"{found.ece_before:.3f} before, {found.ece_after:.3f} after (cross-fitted over two halves of the tasks)."
