@@ -49,7 +49,7 @@ def warn_of_other_notes(router: RouterOrPath, pool: HelperSettings) -> None:
     folder = checkpoint_of(router)
     line = None if folder is None else stale_checkpoint(folder, text_hashes(ExperimentSettings(helpers=pool)))
     if line is not None:
-        log.warning("%s; helpers gives the forms that it was trained with, such as HelperSettings(form='llm')", line)
+        log.warning("%s; if it was trained with another form, set that one: HelperSettings(form='llm')", line)
 
 
 def checkpoint_of(router: RouterOrPath) -> Path | None:

@@ -52,6 +52,7 @@ def test_a_router_that_learned_from_notes_of_another_form_is_told(caplog: pytest
         caplog.clear()
         warn_of_other_notes(turn, pool)
         assert ("helpdesk-turn learned from outcomes of other helper texts" in caplog.text) is told, pool
+        assert ("if it was trained with another form, set that one" in caplog.text) is told, pool
     caplog.clear()
     with fama.Advisor(turn, helpers=PATTERNS):
         assert "helpdesk-turn learned from outcomes of other helper texts" in caplog.text
