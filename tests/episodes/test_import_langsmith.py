@@ -86,10 +86,10 @@ def test_a_graph_whose_state_repeats_its_inputs_and_a_root_that_failed(tmp_path:
 def test_messages_in_short_are_read(tmp_path: Path, said: Any) -> None:
     """A graph takes pairs of role and content, or words alone; a pair counted as two messages, which are none."""
     extra = {"metadata": {"ls_temperature": None}, "invocation_params": {"temperature": 0.3}}
-    asked = run("r1", "llm", {"messages": said}, {"messages": [["ai", ANSWER]]}, extra=extra)
+    asked = run("r1", "llm", {"messages": said}, {"messages": [["ai", ANSWER]]}, extra=extra, messages=None)
     (episode,) = imported(write_json(tmp_path / "runs.json", [asked]), tmp_path / "out")
     assert [(m.role, m.content) for m in episode.messages] == [("user", WISH), ("assistant", ANSWER)]
-    assert episode.settings == "temperature=0.3"
+    assert (episode.settings, episode.source.importer) == ("temperature=0.3", "langsmith")
 
 
 def test_runs_inside_a_run_are_of_its_trace(tmp_path: Path) -> None:

@@ -72,11 +72,11 @@ _SIGNS = (
     ("tau2", frozenset({"termination_reason", "messages"})),
     ("tau2", frozenset({"termination_reason", "ticks"})),
     ("sharegpt", frozenset({"conversations"})),
+    ("langsmith", frozenset({"run_type", "inputs"})),
     ("openai", frozenset({"messages"})),
     ("tau-bench", frozenset({"traj"})),
     ("acebench", frozenset({"id", "result"})),
     ("sharegpt", frozenset({"query", "answers", "tools"})),
-    ("langsmith", frozenset({"run_type", "inputs"})),
 )
 #: Those of a file that is one object: known before the long lists in it are read.
 _FILE_SIGNS = (
