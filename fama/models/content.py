@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fama.episodes.foreign.fields import absent
-from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_thought
+from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_stated, is_thought
 from fama.text.clean import clean
 
 _CALL_TYPES = frozenset({"tool_use", "tool_call", "function_call", "function"})
@@ -107,7 +107,7 @@ def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -
         content.calls.append(part)
     elif kind in _WORDLESS and not isinstance(part.get("text"), str):
         return
-    elif kind in TEXT_KINDS or kind == "message" or (not kind and part.keys() <= _BARE_TEXT):
+    elif kind in TEXT_KINDS or kind == "message" or (not kind and _is_bare_text(part)):
         _text(part, content, into, depth)
     elif not kind:
         into.append(_json(part))  # an action that the server has read already
@@ -118,6 +118,10 @@ def _part(part: dict[str, Any], content: Content, into: list[str], depth: int) -
 
 def _is_bare_thought(kind: str, part: dict[str, Any]) -> bool:
     return not kind and ("thinking" in part or part.get("thought") is True)
+
+
+def _is_bare_text(part: dict[str, Any]) -> bool:
+    return all(key in _BARE_TEXT for key, value in part.items() if is_stated(value))
 
 
 def _text(part: dict[str, Any], content: Content, into: list[str], depth: int) -> None:

@@ -582,3 +582,15 @@ def test_thoughts_are_no_words_in_a_log_nor_in_a_live_reply(kind: str) -> None:
     live = read_content(parts)
     assert (live.text, live.thoughts, live.unread) == (["Hello"], ["hm"], [])
     assert read_content([{"type": "thought", "thought": "hm"}]).thoughts == ["hm"]
+
+
+@pytest.mark.parametrize("thought", [None, False])
+def test_fields_that_a_part_leaves_empty_say_nothing_of_its_kind(thought: bool | None) -> None:
+    """Gemini's clients write all of them: the answer was a call without a name in a log, and JSON in a live reply."""
+    empty = {"function_call": None, "function_response": None, "inline_data": None, "thought": thought}
+    omitted = Counter[str]()
+    assert read_logged_content([{**empty, "text": "Hello"}], "assistant", omitted).text == "Hello" and not omitted
+    assert read_content([{**empty, "text": "Hello"}]).text == ["Hello"]
+    assert read_content([{**empty, "thought": True, "text": "hm"}]).thoughts == ["hm"]
+    called = {**empty, "function_call": {"name": "f", "args": {}}, "text": None}
+    assert [one.name for one in read_logged_content([called], "assistant", omitted).calls] == ["f"]

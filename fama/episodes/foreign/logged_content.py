@@ -7,7 +7,7 @@ from typing import Any
 
 from fama.episodes.foreign.fields import name_of
 from fama.episodes.foreign.logged_calls import ForeignCall, called_in
-from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_thought
+from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_stated, is_thought
 
 #: What an episode has no place for; counted by these names.
 THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"
@@ -99,14 +99,15 @@ def _is_text(part: Any) -> bool:
 
 
 def _further(part: dict[str, Any], known: frozenset[str]) -> bool:
-    return any(value is not None for key, value in part.items() if key not in known)
+    return any(is_stated(value) for key, value in part.items() if key not in known)
 
 
 def _kind(part: dict[str, Any]) -> str:
     kind = name_of(part.get("type"))
     if kind is not None:
         return kind
-    return next((key for key in (*_CALLS, *_RESULTS, *_MEDIA, *THOUGHT_KINDS, "refusal", "text") if key in part), "")
+    keys = (*_CALLS, *_RESULTS, *_MEDIA, *THOUGHT_KINDS, "refusal", "text")
+    return next((key for key in keys if is_stated(part.get(key))), "")
 
 
 def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None:
