@@ -52,13 +52,14 @@ class Spent(Record):
 def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:
     """Return the cost of logged episodes.
 
-    Tokens are unknown where an imported one has no ledger, or one died; an own one that failed early took none.
+    Tokens are unknown where one has no ledger; an own one that ended in an error before its first call took none.
     """
     tokens: list[int | None] = []
     seconds: list[float | None] = []
     for episode in episodes:
-        billed = episode.ledger or (episode.source.importer == "fama" and episode.outcome.boundary != "harness")
-        tokens.append(total_tokens(episode.ledger) if billed else None)
+        outcome = episode.outcome
+        early = episode.source.importer == "fama" and outcome.status == "error" and outcome.boundary != "harness"
+        tokens.append(total_tokens(episode.ledger) if episode.ledger or early else None)
         seconds.append(episode.seconds)
     total = known_sum(tokens)
     return Spent(part=part, source=str(path), tokens=None if total is None else int(total), seconds=known_sum(seconds))
