@@ -79,7 +79,7 @@ class Registry(Generic[T]):
         if name not in self._objects:
             if name not in self._paths:
                 known = ", ".join(self.names())
-                raise BadInput(f"unknown {self.family.rstrip('s')} {name!r}; known: {known}{self._elsewhere(name)}")
+                raise BadInput(f"unknown {self._one} {name!r}; known: {known}{self._elsewhere(name)}")
             module, _, attribute = self._paths[name].partition(":")
             if name not in self.builtin:
                 _IN_USE[self.family, name] = module
@@ -122,6 +122,12 @@ class Registry(Generic[T]):
     @property
     def _group(self) -> str:
         return f"fama.{self.family}"
+
+    @property
+    def _one(self) -> str:
+        """Return in words what one of the family is called."""
+        family = self.family.replace("_", " ")
+        return f"{family[:-3]}y" if family.endswith("ies") else family.rstrip("s")
 
     def _elsewhere(self, name: str) -> str:
         """Return in words that an entry point of that name is in another group."""

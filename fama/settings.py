@@ -269,7 +269,7 @@ class ExperimentSettings(Settings):
     user_model: ModelSettings | None = None
     """Model that plays the user; None takes the scripted user of helpdesk. tau2, tau_bench, tau_trait and the dialogues
     of acebench have none."""
-    strategy: Literal["fc", "react", "act"] = "act"
+    strategy: str = "act"
     placement: Literal["assistant", "user", "system"] = "assistant"
     """Placement of notes: opening of the assistant turn, end of the last turn, or a system turn at the end."""
     demonstrations: int = Field(default=2, ge=0, le=1000)

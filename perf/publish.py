@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from eval.publish.markers import fill_tables
+from eval.publish.markdown import fill_tables
 from perf import capacity
 from perf.mutation.mutant_tables import counts_table, survivors_table
 from perf.record import RESULTS, ROOT

@@ -67,7 +67,7 @@ def test_resolved_settings_feed_back() -> None:
         ("1: a\n01: b\n", [], "the key '01' is given twice"),
         ("", ["trials"], "is not key=value"),
         ("", ["trials.x.y=1", "trials=2", "trials.x=1"], "single value"),
-        ("", ["strategy=cot"], "strategy"),
+        ("", ["placement=cot"], "placement"),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path: Path, text: str, overrides: list[str], expected: str) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from eval.compare.comparison import read_comparison
 from fama import cli
+from fama.agents.strategies.base import STRATEGIES
 from fama.diagnosis.detectors.base import DETECTORS, collect_findings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.dialogue.roles import RULES, stated_roles
 from fama.envs.base import BENCHMARKS
 from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.records import Message
 from fama.episodes.state import VisibleState
 from fama.episodes.store import read_episodes
 from fama.helpers.base import HELPERS, HelperContext
@@ -54,6 +56,7 @@ def forget() -> Iterator[None]:
         (SELECTORS, "long_talk"),
         (IMPORTERS, "pairs"),
         (BENCHMARKS, "echo"),
+        (STRATEGIES, "unopened"),
         (DETECTORS, "apology"),
         (SEARCHES, "first"),
     ):
@@ -180,6 +183,20 @@ def test_environment(tmp_path: Path) -> None:
     episodes = list(read_episodes(tmp_path / "out"))
     assert [e.task_id for e in episodes] == ["apple", "pear"]
     assert all(e.outcome.reason for e in episodes)
+
+
+def test_strategy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["split=test", "tasks=2", "model.name=scripted:echo", "strategy=unopened"]
+    for command in ("run", "outcomes"):
+        assert cli.main([command, "--out", str(tmp_path / command), *arguments]) == 2
+        said = capsys.readouterr().err
+        assert "unknown strategy 'unopened'; known: act, fc, react" in said
+        assert not (tmp_path / command).exists()
+    run("strategy")
+    assert cli.main(["run", "--out", str(tmp_path / "out"), *arguments]) == 0
+    assert {e.strategy for e in read_episodes(tmp_path / "out")} == {"unopened"}
+    prompt = STRATEGIES.load("unopened")().prompt((Message(role="user", content="Hi."),), "", ())
+    assert prompt.prefill == ""
 
 
 def test_rules_of_an_environment(tmp_path: Path) -> None:

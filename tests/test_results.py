@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from eval.compare.comparison import read_comparison
+from eval.publish import arm_tables, findings, mixed_traffic, training_table
 from eval.publish import build as tables
-from eval.publish import findings, mixed_traffic, training_table
+from eval.publish.arm_tables import DATA, ROOT
 from fama import cli
 from fama.config_layers import ConfigLayers
 from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcomes
@@ -28,35 +29,35 @@ def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_number_that_the_episodes_do_not_bear_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(tables.DATA / "compare", tmp_path / "compare")
-    monkeypatch.setattr(tables, "DATA", tmp_path)
-    assert "| none |" in tables.selectors()
+    shutil.copytree(DATA / "compare", tmp_path / "compare")
+    monkeypatch.setattr(arm_tables, "DATA", tmp_path)
+    assert "| none |" in arm_tables.selectors()
     path = tmp_path / "compare" / "comparison.json"
     value = json.loads(path.read_text(encoding="utf-8"))
     value["arms"][1]["measures"]["successes"] += 1
     path.write_text(json.dumps(value), encoding="utf-8")
     with pytest.raises(BadInput, match="arms.all.measures.successes is .* but its episodes say"):
-        tables.selectors()
+        arm_tables.selectors()
 
 
 def test_what_was_read_are_the_failures_that_there_are(tmp_path: Path) -> None:
-    own = (tables.DATA / "failures-read.yaml").read_text(encoding="utf-8")
+    own = (DATA / "failures-read.yaml").read_text(encoding="utf-8")
     path = tmp_path / "read.yaml"
     first = next(line for line in own.splitlines() if "task: shop-test" in line)
     path.write_text(own.replace(f"{first}\n", ""), encoding="utf-8")
     with pytest.raises(BadInput, match="compare; read those that differ"):
-        findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
+        findings.read_in_full(DATA / "compare", DATA / "trials", path)
     last = own.rstrip().splitlines()[-1]
     path.write_text(own.replace(last, ""), encoding="utf-8")
     with pytest.raises(BadInput, match="trials; read those that differ"):
-        findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
+        findings.read_in_full(DATA / "compare", DATA / "trials", path)
     path.write_text(own.replace("cause: scorer", "cause: fate"), encoding="utf-8")
     with pytest.raises(BadInput, match="no cause 'fate'; known: wrong_note"):
-        findings.read_in_full(tables.DATA / "compare", tables.DATA / "trials", path)
+        findings.read_in_full(DATA / "compare", DATA / "trials", path)
 
 
 def test_a_sample_that_was_read_is_of_failures_of_its_arm(tmp_path: Path) -> None:
-    folder = tables.DATA / "mixed"
+    folder = DATA / "mixed"
     own = (folder / "failures-read.yaml").read_text(encoding="utf-8")
     table = mixed_traffic.failures_read(folder, folder / "failures-read.yaml")
     assert "| a helper would have said the right thing, the router did not ask it | 2 | 2 | 4 |" in table
@@ -70,7 +71,7 @@ def test_a_sample_that_was_read_is_of_failures_of_its_arm(tmp_path: Path) -> Non
 
 
 def test_calls_of_helper_agents_are_counted_with_what_came_of_them() -> None:
-    folder = tables.DATA / "agents"
+    folder = DATA / "agents"
     data = findings.findings(folder)
     told = [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -86,7 +87,7 @@ def test_calls_of_helper_agents_are_counted_with_what_came_of_them() -> None:
 
 
 def test_notes_of_an_arm_are_counted() -> None:
-    folder = tables.DATA / "mixed"
+    folder = DATA / "mixed"
     decisions = [one for e in findings.findings(folder).of("all") for one in e.decisions]
     (row,) = [line for line in mixed_traffic.notes_given(folder).splitlines() if line.startswith("| all ")]
     shown = [float(cell.split()[0]) for cell in row.split("|")[2:-1]]
@@ -97,7 +98,7 @@ def test_notes_of_an_arm_are_counted() -> None:
 
 
 def test_the_data_are_whole() -> None:
-    for path in tables.DATA.parent.rglob("*.gz"):
+    for path in DATA.parent.rglob("*.gz"):
         with gzip.open(path) as file:
             assert all(line.endswith(b"}\n") for line in file)
 
@@ -105,7 +106,7 @@ def test_the_data_are_whole() -> None:
 def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_path: Path) -> None:
     lines = [
         line
-        for line in (tables.ROOT / "eval/publish/live.sh").read_text(encoding="utf-8").splitlines()
+        for line in (ROOT / "eval/publish/live.sh").read_text(encoding="utf-8").splitlines()
         if line.startswith("fama ")
     ]
     steps = ["outcomes", "run", "diagnose", "train", "train", "train", "outcomes", "compare", "run", "diagnose"]
@@ -123,7 +124,7 @@ def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_pat
             layers = [words[place + 1] for place, word in enumerate(words) if word == "--config"]
             shipped = ConfigLayers()
             for layer in layers:
-                shipped.add(yaml.safe_load((tables.ROOT / layer).read_text(encoding="utf-8")), layer)
+                shipped.add(yaml.safe_load((ROOT / layer).read_text(encoding="utf-8")), layer)
             arms = next(yaml.safe_load(word.removeprefix("arms=")) for word in words if word.startswith("arms="))
             assert [arm["name"] for arm in arms] == [arm["name"] for arm in shipped.tree["arms"]]
         if "--config" in words:
@@ -132,7 +133,7 @@ def test_the_live_script_names_known_commands_and_configs_that_are_there(tmp_pat
 
 def test_headroom_is_what_the_best_subset_of_each_task_solves_more() -> None:
     """Counted by hand from the committed grid: the router solves one task that no subset of the grid does."""
-    comparison = read_comparison(tables.DATA / "mixed-oracle")
+    comparison = read_comparison(DATA / "mixed-oracle")
     lines = {line.split(" | ")[0]: line for line in mixed_traffic.headroom(comparison).splitlines()}
     solved = {row.task_id: row.arms["all"].successes for row in comparison.per_task}
     best = {row.task_id: row.oracle for row in comparison.per_task}
@@ -167,7 +168,7 @@ def test_limits_of_a_prompted_selection_changed_none_of_the_committed_ones() -> 
     """All were read at their first call, with fewer tokens than the smallest limit that selections ever had (40)."""
     rows = [
         row
-        for path in sorted(tables.DATA.parent.rglob("*episodes.jsonl.gz"))
+        for path in sorted(DATA.parent.rglob("*episodes.jsonl.gz"))
         if path.parent.name in ("compare", "trials", "retrospective", "mock", "retail", "airline")
         or path.name.startswith("prompted-")
         for episode in read_episodes(path)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from eval.publish import build, divergence
+from eval.publish import divergence
+from eval.publish.arm_tables import DATA
 from eval.publish.findings import findings
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 from tests.support.noted_episodes import noted_episode
 
-MIXED = build.DATA / "mixed"
+MIXED = DATA / "mixed"
 
 
 def test_arms_part_where_other_notes_lead_to_another_action() -> None:

@@ -6,7 +6,7 @@ from scipy.stats import ttest_1samp
 
 from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison
-from eval.publish.build import DATA
+from eval.publish.arm_tables import DATA
 from eval.publish.wording import CONSTANT, TRIO, kept_gain, pooled_gains
 from eval.stats.gain_ratio import fieller_interval
 from fama.episodes.store import read_episodes
