@@ -16,6 +16,7 @@ from eval.ablation.figure import curves
 from eval.ablation.table import ablation_markdown
 from eval.ablation.variant_runs import Ablation
 from eval.compare.comparison import read_comparison
+from eval.compare.schema import Comparison
 from eval.publish import (
     divergence,
     findings,
@@ -109,6 +110,10 @@ def _compared(folder: str, *kinds: str) -> dict[str, Callable[[], str]]:
     return {name: partial(selectors, folder), **{f"{name}-{kind}": made[kind] for kind in kinds}}
 
 
+def _published(*folders: str) -> list[Comparison]:
+    return [published_comparison(folder) for folder in folders]
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "outcomes": partial(training_table.outcomes, TRAINING),
     "runs": partial(training_table.runs, DATA),
@@ -149,17 +154,15 @@ TABLES: dict[str, Callable[[], str]] = {
     **_compared("fourth-setfit", "answers"),
     **_compared("fourth-0.5b", "answers", "endings"),
     "fourth-asked": lambda: divergence.tabulate_asked(DATA / "fourth", FOURTH_ROUTERS),
-    "both-unseen": lambda: pooled_gains([published_comparison("mixed"), published_comparison("fourth")]),
+    "both-unseen": lambda: pooled_gains(_published("mixed", "fourth")),
     **_compared("agents", "answers", "calls", "notes"),
     **_compared("agents-fourth", "answers", "domains", "calls", "notes"),
-    "both-agents": lambda: pooled_gains(
-        [published_comparison("agents"), published_comparison("agents-fourth")], AGENT_GAINS
-    ),
+    "both-agents": lambda: pooled_gains(_published("agents", "agents-fourth"), AGENT_GAINS),
     "unseen-categories": lambda: findings.categories(DATA / "mixed"),
     "seen": partial(selectors, "mixed-seen"),
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),
     "fitted-diagnosis": lambda: stored_comparisons.tabulate(stored_comparisons.read_comparisons()),
-    "kept-gain": lambda: kept_gain(published_comparison("mixed-seen"), published_comparison("mixed")),
+    "kept-gain": lambda: kept_gain(_published("mixed-seen"), _published("mixed")),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
     "power": power,

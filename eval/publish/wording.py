@@ -28,24 +28,24 @@ CONSTANT = {TRIO: "two rounds per turn"}
 AGENT_GAINS = (("all", "none"), ("TSA", "none"), ("TSA", "all"))
 
 
-def kept_gain(seen: Comparison, unseen: Comparison, arm: str = "all") -> str:
+def kept_gain(seen: Sequence[Comparison], unseen: Sequence[Comparison], arm: str = "all") -> str:
     """Tabulate an arm's gain over ``none`` on seen and on unseen wording, their difference, and the share that is kept.
 
-    Tasks are paired across the comparisons; p is not corrected.
+    Tasks are paired across the two sides, each one or several comparisons; p is not corrected.
 
     Raises:
-        BadInput: the comparisons are not of the same tasks, or one lacks an arm.
+        BadInput: the sides are not of the same tasks, two comparisons of one side share a task, or one lacks an arm.
     """
-    before, after = _gains(seen, arm, "none"), _gains(unseen, arm, "none")
+    before, after = _together(seen, arm, "none"), _together(unseen, arm, "none")
     if before.keys() != after.keys():
         raise BadInput(f"comparisons of {len(before)} and {len(after)} tasks that are not the same: nothing to pair")
     known = [task for task in before if not np.isnan(before[task] + after[task])]
     gains = [np.array([side[task] for task in known]) for side in (before, after)]
     rows = [
-        _row(f"{arm} over none, {wording}", paired_estimate(side, seen.seed))
+        _row(f"{arm} over none, {wording}", paired_estimate(side, seen[0].seed))
         for wording, side in zip(("seen wording", "unseen wording"), gains, strict=True)
     ]
-    halved = paired_estimate((gains[1] - gains[0]) / 2, seen.seed)  # the estimate is of differences in [−1, 1]
+    halved = paired_estimate((gains[1] - gains[0]) / 2, seen[0].seed)  # the estimate is of differences in [−1, 1]
     inner = halved.interval
     value, low, high = (None if end is None else 2 * end for end in (inner.value, inner.low, inner.high))
     rows.append(_row("unseen less seen", PairedEstimate(Interval(value, low, high, inner.n), halved.p)))
@@ -60,10 +60,7 @@ def pooled_gains(comparisons: Sequence[Comparison], pairs: Sequence[tuple[str, s
     """
     rows = []
     for arm, than in pairs:
-        sides = [_gains(comparison, arm, than) for comparison in comparisons]
-        if twice := [task for task, times in Counter(chain.from_iterable(sides)).items() if times > 1]:
-            raise BadInput(f"task {twice[0]} is in more than one comparison; a task counts once")
-        gains = np.array([gain for side in sides for gain in side.values() if not np.isnan(gain)])
+        gains = np.array([gain for gain in _together(comparisons, arm, than).values() if not np.isnan(gain)])
         name, *cells = _row(f"{arm} over {than}", paired_estimate(gains, comparisons[0].seed))
         rows.append((name, str(len(gains)), *cells))
     return table(("gain", "tasks", "points", "p"), rows)
@@ -76,6 +73,14 @@ def _row(name: str, found: PairedEstimate) -> tuple[str, str, str]:
 def _share(kept: Array, gained: Array) -> str:
     share = fieller_interval(kept, gained)
     return percent(share, 1) + ("" if share.low is not None else ", no bounds: the gain on seen wording is not shown")
+
+
+def _together(comparisons: Sequence[Comparison], arm: str, than: str) -> Mapping[str, float]:
+    """Return the difference in success by task, over the tasks of all comparisons."""
+    found = [_gains(comparison, arm, than) for comparison in comparisons]
+    if twice := [task for task, times in Counter(chain.from_iterable(found)).items() if times > 1]:
+        raise BadInput(f"task {twice[0]} is in more than one comparison; a task counts once")
+    return {task: gain for gains in found for task, gain in gains.items()}
 
 
 def _gains(comparison: Comparison, arm: str, than: str) -> Mapping[str, float]:

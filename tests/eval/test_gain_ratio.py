@@ -79,20 +79,25 @@ def test_a_table_of_what_is_kept() -> None:
     solved = [{arm: row.arms[arm].successes for arm in ("all", "none")} for row in seen.per_task]
     wins, losses = (sum(row[a] > row[b] for row in solved) for a, b in (("all", "none"), ("none", "all")))
     assert (wins - losses, len(solved)) == (16, 80)
-    lines = kept_gain(seen, halved(seen)).splitlines()
+    lines = kept_gain([seen], [halved(seen)]).splitlines()
     kept = wins - wins // 2 - losses
     assert lines[2].startswith("| all over none, seen wording | +20 [+8, +32] |")
     assert lines[3].startswith(f"| all over none, unseen wording | +{100 * kept / 80:.0f} [")
     assert lines[4].startswith(f"| unseen less seen | −{100 * (wins // 2) / 80:.0f} [")
     _, name, share, *_ = lines[5].split("| ")
     assert name == "share kept, % " and float(share.split()[0]) == pytest.approx(100 * kept / 16, abs=0.051)
-    assert kept_gain(seen, seen).splitlines()[5].startswith("| share kept, % | 100.0 [100.0, 100.0]")
+    assert kept_gain([seen], [seen]).splitlines()[5].startswith("| share kept, % | 100.0 [100.0, 100.0]")
     flat = seen.model_copy(update={"per_task": halved(halved(halved(seen))).per_task})
-    assert "no bounds: the gain on seen wording is not shown" in kept_gain(flat, seen)
+    assert "no bounds: the gain on seen wording is not shown" in kept_gain([flat], [seen])
+    cuts = (slice(50), slice(50, None))
+    parts = [[one.model_copy(update={"per_task": one.per_task[cut]}) for cut in cuts] for one in (seen, halved(seen))]
+    assert kept_gain(*parts).splitlines() == lines
+    with pytest.raises(BadInput, match="task shop-test-0200 is in more than one comparison"):
+        kept_gain([seen, seen], [seen])
     with pytest.raises(BadInput, match="comparisons of 80 and 79 tasks that are not the same"):
-        kept_gain(seen, seen.model_copy(update={"per_task": seen.per_task[1:]}))
+        kept_gain([seen], [seen.model_copy(update={"per_task": seen.per_task[1:]})])
     with pytest.raises(BadInput, match="task shop-test-0200 was not run with 'learned'"):
-        kept_gain(seen, seen, "learned")
+        kept_gain([seen], [seen], "learned")
 
 
 def test_gains_of_two_comparisons_together_are_those_of_all_their_tasks() -> None:
