@@ -176,7 +176,7 @@ class Advisor:
         """Return the notes as ``advise_async`` does, computed on the running loop where that takes milliseconds.
 
         For servers, whose requests else wait for two threads that take turns. Only one loop may ask in this way. Advice
-        of a router with an encoder, of a model and of plug-ins, and the reading of user turns by meaning are still
+        of a router with an encoder, of a model and of plug-ins, and the reading of new user turns by meaning are still
         computed in the advisor's thread.
 
         Raises:
@@ -243,9 +243,10 @@ class Advisor:
             if conversation.is_begun():
                 prepared = _unasked(conversation)
             else:
-                reading = self._state(conversation, known)
-                away = here and self._reader is not None
-                state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
+                state = self._state(conversation, known)
+                if self._reader is not None:
+                    away, reading = here and not self._reader.has_read(state), _read(self._reader, state)
+                    state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
                 prepared = await preparation.prepare(state, len(conversation.history))
         except BaseException:
             spent = Session(known.key, known.noted, preparation.held, budget.episode_spent, failed=True)
@@ -291,9 +292,9 @@ class Advisor:
             held=session.held,
         )
 
-    async def _state(self, conversation: Conversation, session: Session) -> VisibleState:
-        """Return what is seen of a conversation; while a long turn is read, other requests go on."""
-        state = VisibleState(
+    def _state(self, conversation: Conversation, session: Session) -> VisibleState:
+        """Return what is seen of a conversation, without the readings of its user turns."""
+        return VisibleState(
             policy=conversation.policy,
             tools=conversation.tools,
             messages=conversation.messages(),
@@ -302,11 +303,13 @@ class Advisor:
             benchmark=self._benchmark,
             domain=self._domain,
         )
-        if self._reader is None:
-            return state
-        for _ in self._reader.steps(state):
-            await asyncio.sleep(0)
-        return replace(state, readings=self._reader.read(state))
+
+
+async def _read(reader: Reader, state: VisibleState) -> VisibleState:
+    """Return the state with the readings of its user turns; while a long turn is read, other requests go on."""
+    for _ in reader.steps(state):
+        await asyncio.sleep(0)
+    return replace(state, readings=reader.read(state))
 
 
 def _unasked(conversation: Conversation) -> Prepared:

@@ -161,6 +161,10 @@ class Reader:
         found = self._turns.get_all(list(keys.values()), self._read)
         return tuple(TurnReading(index, turn) for index, turn in zip(keys, found, strict=True))
 
+    def has_read(self, state: VisibleState) -> bool:
+        """Return whether ``read`` finds all user turns of a state in memory."""
+        return all(turn in self._turns for turn in self._keys(state).values())
+
     def steps(self, state: VisibleState) -> Iterator[None]:
         """Read a sentence at a time what ``read`` then finds in memory, for callers with other work in between."""
         for text, tools, opening in self._keys(state).values():

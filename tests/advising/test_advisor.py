@@ -174,6 +174,9 @@ class Noting:
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
 
+    def has_read(self, state: VisibleState) -> bool:
+        return bool(self.threads)
+
     def steps(self, state: VisibleState) -> Iterator[None]:
         yield from ()
 
@@ -216,6 +219,8 @@ async def test_advice_here_is_the_same_and_what_may_take_long_is_computed_elsewh
         advisor._reader = reader  # type: ignore[assignment]
         assert outcome(await advisor.advise_here(LOOKED_UP, TOOLS)) == want
         assert reader.threads == [advisor._thread._thread]
+        assert outcome(await advisor.advise_here(LOOKED_UP, TOOLS)) == want
+        assert reader.threads == [advisor._thread._thread, here]  # what was read before takes no time
         asked = Asked()
         advisor._selector = asked
         await advisor.advise_here(LOOKED_UP, TOOLS)
@@ -240,6 +245,9 @@ def advisor_probabilities(router: Path) -> dict[str, float]:
 
 class EndlessReader:
     """Reads a turn that says ``endless`` sentence by sentence for ever."""
+
+    def has_read(self, state: VisibleState) -> bool:
+        return False
 
     def steps(self, state: VisibleState) -> Iterator[None]:
         while "endless" in (state.messages[0].content or ""):

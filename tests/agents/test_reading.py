@@ -196,6 +196,8 @@ def test_a_turn_is_read_in_steps_of_sentences(reader: Reader) -> None:
     ).state()
     assert len(list(reader.steps(state))) == 4
     encoded = reader.embedder.encoded
+    assert not reader.has_read(state)
     readings = reader.read(state)
+    assert reader.has_read(state) and not reader.has_read(chat("Cancel my trip to Rome.").state())
     assert [len(turn.sentences) for turn in readings] == [3, 1] and reader.embedder.encoded == encoded
     assert not list(reader.steps(state)), "what was read once is in memory"
