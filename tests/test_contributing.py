@@ -26,6 +26,7 @@ from fama.mining.schedule import Schedule, points_at
 from fama.mining.search.base import SEARCHES, Effect, Run, World
 from fama.models.scripted import SCRIPTED
 from fama.selection.base import SELECTORS, SelectorContext
+from fama.selection.router.checkpoint import read_manifest
 from fama.settings import HelperSettings
 from fama.subsets import Subset
 from tests.support import diagnosis_cases as cases
@@ -98,6 +99,8 @@ def test_helper_from_run_to_report(tmp_path: Path, backbone: None) -> None:
     pool = "data.pool=[Politeness, Verifier]"
     fama("train", of_labels, coverage, pool, *SMALL, "--out", str(tmp_path / "covering"))
     fama("train", f"data.outcomes=[{table}]", pool, *SMALL, "--out", str(tmp_path / "router"))
+    assert read_manifest(tmp_path / "covering").forms is None  # labels are of no form
+    assert read_manifest(tmp_path / "router").forms == {"Politeness": "template", "Verifier": "template"}
     for name, data, losses in (("labels", of_labels, coverage), ("table", f"data.outcomes=[{table}]", "seed=0")):
         variants = (
             "variants=[{name: linear, set: {kind: linear}}, {name: prior, set: {kind: prior, prior: {folds: 2}}}]"

@@ -7,7 +7,7 @@ The states that a trained router meets are not those of the plain agent; a round
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fama.agents.runs.runner import run_planned
 from fama.config import dump_settings
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
-from fama.helpers.pool import build_pool, form_in
+from fama.helpers.pool import forms_of, told_forms
 from fama.mining.mined_folder import read_repairs
 from fama.mining.records import split_of
 from fama.mining.runner import mine_folder
@@ -100,18 +100,15 @@ def train_in_rounds(
 def _check_forms(correction: CorrectionSettings, sources: Sequence[RepairSource]) -> None:
     """Check that what a round will mine can be learned from beside the repairs that are there: before hours of runs."""
     helpers = correction.mine.helpers or correction.run.helpers
-    forms = {name: form_in(entry, helpers) for name, entry in zip(build_pool(helpers), helpers.pool, strict=True)}
+    forms = forms_of(helpers)
     for source in sources:
         mined = read_repairs(Path(source.repairs))
         if mined.records and mined.forms != forms:
             raise BadInput(
-                f"correction: would be mined with {_told(forms)}, {source.repairs} with {_told(mined.forms)}; make "
-                "correction.run.helpers (or correction.mine.helpers) and data.repairs agree"
+                f"correction: would be mined with {told_forms(forms)}, {source.repairs} with "
+                f"{told_forms(mined.forms)}; make correction.run.helpers (or correction.mine.helpers) and data.repairs "
+                "agree"
             )
-
-
-def _told(forms: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} ({form})" for name, form in forms.items())
 
 
 def _round(out: Path, number: int) -> Round:

@@ -17,4 +17,4 @@ def stale_inputs(settings: CompareSettings) -> list[str]:
         path = getattr(settings, key)
         if path and set(read_columns(path, ["prompts_hash"])["prompts_hash"]) - known:
             found.append(f"{key}: {path} was run with other helper texts or prompts than this release's")
-    return found + [line for arm in settings.arms if (line := stale_router(arm, known)) is not None]
+    return found + [line for arm in settings.arms if (line := stale_router(arm, known, settings.helpers)) is not None]

@@ -19,6 +19,7 @@ from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, Sele
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.selectors.learned import RouterSelector
 from fama.settings import BudgetSettings, Cadence, ExperimentSettings, HelperSettings, ModelSettings
+from fama.subsets import stated_form
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ Model = ModelSettings | ChatModel | Mapping[str, Any] | str
 
 
 def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: RouterOrPath) -> HelperSettings:
-    """Return the pool that is asked for; the router's own, or all six helpers, where it is None.
+    """Return the pool that is asked for; the router's own in the forms it learned from, or all six, where it is None.
 
     Raises:
         BadInput: the checkpoint cannot be read.
@@ -37,17 +38,21 @@ def pool_settings(helpers: Sequence[str] | HelperSettings | None, router: Router
     if helpers is not None:
         return HelperSettings(pool=(helpers,) if isinstance(helpers, str) else tuple(helpers))
     folder = checkpoint_of(router)
-    return HelperSettings() if folder is None else HelperSettings(pool=read_manifest(folder).pool)
+    if folder is None:
+        return HelperSettings()
+    manifest = read_manifest(folder)
+    forms = {name: form for name, form in (manifest.forms or {}).items() if stated_form(name) is None}
+    return HelperSettings(pool=manifest.pool, forms=forms)
 
 
 def warn_of_other_notes(router: RouterOrPath, pool: HelperSettings) -> None:
-    """Say that a checkpoint learned from notes of other texts or forms than this pool's: it does not name the forms.
+    """Say that a checkpoint learned from notes of other texts or forms than this pool's; older ones name no forms.
 
     Raises:
         BadInput: the checkpoint cannot be read.
     """
     folder = checkpoint_of(router)
-    line = None if folder is None else stale_checkpoint(folder, text_hashes(ExperimentSettings(helpers=pool)))
+    line = None if folder is None else stale_checkpoint(folder, text_hashes(ExperimentSettings(helpers=pool)), pool)
     if line is not None:
         log.warning("%s; if it was trained with another form, set that one: HelperSettings(form='llm')", line)
 

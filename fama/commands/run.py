@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     benchmark = load_benchmark(settings)
     tasks = select_tasks(settings, benchmark)
     plan = [Planned(task, trial, settings.selector) for trial in range(settings.trials) for task in tasks]
-    if stale := stale_router(settings.selector, text_hashes(settings)):
+    if stale := stale_router(settings.selector, text_hashes(settings), settings.helpers):
         log.warning(stale)
     try:
         summary = asyncio.run(

@@ -4,7 +4,7 @@ A member is ``NAME`` (in the pool's form), ``NAME:template``, ``NAME:llm`` or ``
 or the path of a YAML helper. Which of them exclude each other is said in ``fama.subsets``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from fama.errors import BadInput
@@ -49,6 +49,21 @@ def form_in(entry: str, settings: HelperSettings) -> Form:
     stated = stated_form(entry)
     default: Form = "llm" if entry.endswith(SUFFIXES) else settings.form
     return settings.forms.get(entry, default) if stated is None else _FORMS[stated]
+
+
+def forms_of(settings: HelperSettings, names: Sequence[str] | None = None) -> dict[str, Form]:
+    """Return the form of each member, by ``names`` of the pool's entries, else by those that helper files give now.
+
+    Raises:
+        BadInput: a helper file cannot be used.
+    """
+    named = member_names(settings.pool) if names is None else names
+    return {name: form_in(entry, settings) for name, entry in zip(named, settings.pool, strict=True)}
+
+
+def told_forms(forms: Mapping[str, Form]) -> str:
+    """Return the forms of helpers in words."""
+    return ", ".join(f"{name} ({form})" for name, form in forms.items())
 
 
 def member_names(entries: Sequence[str]) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from fama.agents.runs.run_config import CONFIG
 from fama.episodes.jsonl import RecordStore, existing_file
 from fama.errors import BadInput
-from fama.helpers.pool import are_names_of, form_in
+from fama.helpers.pool import are_names_of, forms_of
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.settings import MineSettings, RouteSettings
-from fama.settings import HelperSettings, written_settings
+from fama.settings import Form, HelperSettings, written_settings
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class RepairFolder:
     content: Mapping[str, Any]
 
     @property
-    def forms(self) -> dict[str, str]:
+    def forms(self) -> dict[str, Form]:
         """Return the form of each helper, by the name that records have."""
         pool = self.records[0].pool if self.records else self.helpers.pool
-        return {name: form_in(entry, self.helpers) for name, entry in zip(pool, self.helpers.pool, strict=True)}
+        return forms_of(self.helpers, pool)
 
 
 def read_repairs(folder: Path) -> RepairFolder:

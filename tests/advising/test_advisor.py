@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 
 import fama
-from fama.advising.arguments import warn_of_other_notes
+from fama.advising.arguments import pool_settings, warn_of_other_notes
 from fama.advising.conversation import read_conversation
 from fama.advising.session import Session, Sessions
 from fama.agents.strategies.base import Placement
 from fama.episodes.state import TurnReading, VisibleState
 from fama.errors import BadInput, FamaError, ModelError
 from fama.helpers.base import HELPERS, HelperContext, HelperReply
+from fama.helpers.pool import forms_of
 from fama.models.base import ChatRequest
 from fama.selection.base import Allowance, Selection
 from fama.settings import HelperSettings
@@ -46,7 +48,7 @@ def test_a_note_is_remembered_and_a_repeated_request_gets_what_it_got() -> None:
 
 
 def test_a_router_that_learned_from_notes_of_another_form_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """A checkpoint does not name its helpers' forms, so that one of helper agents got templates without a word."""
+    """A checkpoint of before does not name its helpers' forms: one of helper agents got templates without a word."""
     turn = LINEAR.with_name("helpdesk-turn")
     for pool, told in ((HelperSettings(), False), (HelperSettings(form="llm"), True), (PATTERNS, True)):
         caplog.clear()
@@ -59,6 +61,26 @@ def test_a_router_that_learned_from_notes_of_another_form_is_told(caplog: pytest
     caplog.clear()
     with fama.Advisor("all", helpers=PATTERNS):
         assert caplog.text == ""
+
+
+def test_a_router_that_names_its_helpers_forms_is_given_notes_of_these(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "router"
+    shutil.copytree(LINEAR, folder)
+    manifest = json.loads((folder / "router.json").read_text(encoding="utf-8"))
+    forms = {**dict.fromkeys(manifest["pool"], "template"), "TSA": "llm"}
+    (folder / "router.json").write_text(json.dumps({**manifest, "forms": forms}), encoding="utf-8")
+    assert forms_of(pool_settings(None, folder)) == forms
+    with pytest.raises(BadInput, match="a model writes the notes of TSA; give model, or its form template"):
+        fama.Advisor(folder)
+    warn_of_other_notes(folder, HelperSettings(pool=manifest["pool"], forms={"TSA": "llm"}))
+    assert "TSA (llm)" not in caplog.text
+    with fama.Advisor(folder, helpers=PATTERNS):
+        assert "router learned from notes of TSA (llm), here TSA (template); if it was" in caplog.text
+    (folder / "router.json").write_text(json.dumps({**manifest, "forms": {"TSA": "llm"}}), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"router.json.*forms: are not of the helpers of the pool"):
+        fama.Advisor(folder)
 
 
 @pytest.mark.parametrize("placement", ["assistant", "user", "system"])

@@ -304,6 +304,25 @@ def test_a_pool_may_hold_both_forms_and_a_row_may_not() -> None:
         outcome_examples([formed_row("TSA+TSA:template")], FORMED)
 
 
+def test_tables_tell_the_forms_of_their_helpers_and_those_of_other_forms_are_not_mixed(tmp_path: Path) -> None:
+    pool = {"pool": list(POOL)}
+    told = {"plain": None, "template": pool, "llm": {**pool, "forms": {"TSA": "llm"}}, "odd": {"pool": ["TSA"]}}
+    for name, helpers in told.items():
+        rows = [row.model_copy(update={"seed": len(name)}) for row in outcome_rows(make_tasks(2))]
+        config = {} if helpers is None else {"config": {"helpers": helpers}}
+        write_outcomes(tmp_path / f"{name}.parquet", rows, config)
+
+    def forms(*names: str) -> Any:
+        return table_examples([str(tmp_path / f"{name}.parquet") for name in names], DataSettings()).forms
+
+    templates = dict.fromkeys(POOL, "template")
+    assert forms("plain") is None and forms("odd") is None
+    assert forms("template") == forms("plain", "template") == templates
+    assert forms("llm") == {**templates, "TSA": "llm"}
+    with pytest.raises(BadInput, match=r"data: its sources have helpers in other forms, DCE \(template\), TSA \(templ"):
+        forms("template", "llm")
+
+
 def test_a_prompted_choice_of_both_forms_is_refused() -> None:
     chosen = Decision(turn=0, message_index=2, subset=("TSA:template",), dropped=("Verifier",))
     kept = prompted_examples([episode(decisions=(chosen,))], FORMED)

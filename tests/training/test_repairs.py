@@ -187,6 +187,7 @@ async def test_a_router_for_every_turn_finds_the_known_helpers_on_other_tasks(
     )
     manifest = train(settings, tmp_path / "router")
     assert manifest is not None and manifest.cadence == "turn" and manifest.cost_unit == "tokens"
+    assert manifest.forms == dict.fromkeys(POOL, "template")
     assert {part.part for part in manifest.cost or ()} == {"plain run", "mining", "training"}
     assert manifest.prompts_hash == tuple({content_hash(one.prompt_hashes) for one in read_episodes(out)})
     card = (tmp_path / "router" / "README.md").read_text(encoding="utf-8")

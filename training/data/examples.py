@@ -14,10 +14,12 @@ from fama.episodes.spending import CostUnit
 from fama.episodes.state import state_after, state_at, state_from_json
 from fama.errors import BadInput
 from fama.hashing import content_hash
+from fama.helpers.pool import told_forms
 from fama.selection.health import selection_states
 from fama.selection.router.features import Features, featurise
 from fama.selection.router.manifest import View
 from fama.selection.router.retrospective import FailedTask, failed_task
+from fama.settings import Form
 from fama.subsets import base_of, join_subset, refuse_excluded, split_subset
 
 Flags = tuple[bool, ...]
@@ -62,6 +64,7 @@ class Example:
 class ExampleSet:
     """Examples of one helper pool, with where they came from and what was left out.
 
+    ``forms`` are the helpers' in the executed episodes, by name; None where no source tells them.
     ``errors`` are executed subsets whose episode ended in an error: their success is unknown, and only a guarantee
     counts them.
     """
@@ -75,10 +78,16 @@ class ExampleSet:
     backbones: tuple[str, ...] = ()
     synthetic: bool = False
     errors: tuple[Example, ...] = ()
+    forms: Mapping[str, Form] | None = None
 
     def __add__(self, other: "ExampleSet") -> "ExampleSet":
         if self.pool != other.pool:
             raise ValueError(f"pools differ: {self.pool}, {other.pool}")
+        if self.forms and other.forms and self.forms != other.forms:
+            raise BadInput(
+                f"data: its sources have helpers in other forms, {told_forms(self.forms)} and "
+                f"{told_forms(other.forms)}; a router learns from those of one kind"
+            )
         return ExampleSet(
             self.examples + other.examples,
             self.pool,
@@ -89,6 +98,7 @@ class ExampleSet:
             _union(self.backbones, other.backbones),
             self.synthetic or other.synthetic,
             self.errors + other.errors,
+            self.forms or other.forms,
         )
 
     def only(self, examples: Sequence[Example]) -> "ExampleSet":

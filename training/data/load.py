@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.episodes.records import Episode, Failure
 from fama.errors import BadInput
 from fama.helpers.base import HELPERS
-from fama.helpers.pool import declared_pool, member_names
+from fama.helpers.pool import are_names_of, declared_pool, forms_of, member_names
 from fama.mining.records import Repair
 from fama.selection.router.retrospective import failed_features
+from fama.settings import Form, HelperSettings, written_settings
 from fama.subsets import base_of
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
@@ -135,7 +138,7 @@ def _repairs(data: DataSettings) -> ExampleSet:
 
     records: dict[str, Repair] = {}
     episodes: dict[str, Episode] = {}
-    forms: dict[str, str] | None = None
+    forms: dict[str, Form] | None = None
     for source in data.repairs:
         if not Path(source.repairs).is_dir():
             raise BadInput(f"data.repairs: {source.repairs} is no folder; give the one that `fama mine` wrote")
@@ -157,7 +160,7 @@ def _repairs(data: DataSettings) -> ExampleSet:
         for folder in (source.episodes, *([source.repairs] if executed else [])):
             episodes |= {one.id: one for one in read_episodes(Path(folder)) if one.id in wanted}
     found = repair_examples(records.values(), episodes, member_names(data.pool), data.cost, data.balance)
-    return replace(found, examples=to_mean_one(found.examples))
+    return replace(found, examples=to_mean_one(found.examples), forms=forms)
 
 
 def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
@@ -169,7 +172,8 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
     from fama.episodes.outcome_table import OutcomeRow, read_outcomes
     from fama.episodes.store import read_episodes
 
-    failed, found = None, ExampleSet((), member_names(data.pool))
+    names = member_names(data.pool)
+    failed, found = None, ExampleSet((), names)
     if data.view == "retrospective":
         failed = failed_features(chain.from_iterable(read_episodes(Path(path)) for path in data.plain))
         if not failed:
@@ -185,8 +189,20 @@ def table_examples(paths: Sequence[str], data: DataSettings) -> ExampleSet:
                 "%s: %d of %d rows stand in a table before it; they count once", path, len(read) - len(rows), len(read)
             )
         seen.update(rows)
-        found += outcome_examples(rows, member_names(data.pool), failed, data.cost, place)
+        one = outcome_examples(rows, names, failed, data.cost, place)
+        found += replace(one, forms=_table_forms(path, names))
     return found
+
+
+def _table_forms(path: str, names: Sequence[str]) -> dict[str, Form] | None:
+    """Return the forms of a table's helpers; None where it does not say its settings, or has them otherwise."""
+    from fama.episodes.outcome_table import read_metadata
+
+    try:
+        helpers = HelperSettings.model_validate(written_settings(read_metadata(path)["config"])["helpers"])
+    except (ValidationError, KeyError, AttributeError):
+        return None
+    return forms_of(helpers, names) if are_names_of(names, helpers.pool) else None
 
 
 def _failures(data: DataSettings, found: ExampleSet, coverage: bool) -> ExampleSet:

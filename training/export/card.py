@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fama.helpers.pool import told_forms
 from fama.intervals import Interval
 from fama.selection.router.checkpoint_files import FIGURE
 from fama.selection.router.kinds.base import ROUTER_KINDS
@@ -55,6 +56,7 @@ def render_card(
                 "backbones": ", ".join(manifest.backbones) or "unknown",
                 "left out": _counts(data.left_out),
                 "data hash, split hash": f"`{manifest.data_hash}`, `{manifest.split_hash}`",
+                **({} if manifest.forms is None else {"helpers": told_forms(manifest.forms)}),
                 **({} if blind else {"prompts": prompts or "unknown"}),
             }
         ),

@@ -140,6 +140,7 @@ def _manifest(
     return RouterManifest(
         kind=settings.kind,
         pool=data.pool,
+        forms=None if data.forms is None else dict(data.forms),
         taxonomy_version=taxonomy.version,
         categories=taxonomy.codes,
         evidence_names=evidence_names(data.pool, turn),

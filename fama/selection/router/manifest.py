@@ -10,6 +10,7 @@ from fama.episodes.spending import CostUnit, Spent
 from fama.hashing import content_hash
 from fama.selection.decision_rule import Masks
 from fama.selection.router.features import PromptPart
+from fama.settings import Form
 
 ROUTER_SCHEMA = 1
 #: Helpers of a pool, numbers in a vector, and the largest λ, tolerance, strength or temperature of a checkpoint.
@@ -148,7 +149,8 @@ class RouterManifest(Record):
     """The content of ``router.json``.
 
     ``kind`` is a name of ``ROUTER_KINDS``; ``encoder`` to ``shape`` are what that kind reads beside its arrays, of
-    which ``shape`` is for kinds that check it themselves. ``candidates`` are the subsets it chooses from; None is every
+    which ``shape`` is for kinds that check it themselves. ``forms`` are the helpers' in the executed episodes that it
+    learned from. ``candidates`` are the subsets it chooses from; None is every
     one of the pool. ``labelled``: it has heads for failure categories. ``view`` says if it reads the state before a
     decision or a whole failed episode; ``cadence`` which decisions it was trained on: success and cost, in
     ``cost_unit``, are those of the whole episode, or with ``turn`` of the rest of it. ``hidden`` are parts of a state
@@ -160,6 +162,7 @@ class RouterManifest(Record):
     schema_version: int = ROUTER_SCHEMA
     kind: str = Field(min_length=1)
     pool: tuple[str, ...] = Field(max_length=_HELPERS)
+    forms: dict[str, Form] | None = Field(default=None, exclude_if=lambda value: value is None)
     taxonomy_version: str
     categories: tuple[str, ...] = Field(max_length=_WIDEST)
     evidence_names: tuple[str, ...] = Field(max_length=_WIDEST)
@@ -200,6 +203,8 @@ class RouterManifest(Record):
     def _fits_its_pool(self) -> "RouterManifest":
         if len(set(self.pool)) < len(self.pool):
             raise ValueError("pool: names a helper twice")
+        if self.forms is not None and set(self.forms) != set(self.pool):
+            raise ValueError("forms: are not of the helpers of the pool")
         for subset in self.candidates or ():
             if unknown := sorted(set(subset) - set(self.pool)):
                 raise ValueError(f"candidates: {unknown[0]!r} is not in the pool")
