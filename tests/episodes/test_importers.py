@@ -243,7 +243,7 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
     [
         (
             ["morse", "x.json"],
-            "unknown importer 'morse'; known: acebench, ck496, inspect, langsmith, openai, sharegpt, tau-bench, tau2",
+            "unknown importer 'morse'; known: acebench, ck496, inspect, langsmith, openai, opentelemetry, sharegpt",
         ),
         (["openai", "absent.jsonl"], "absent.jsonl"),
     ],
@@ -530,6 +530,9 @@ def test_labels_that_cannot_be_read(
         ([{"termination_reason": "user_stop", "info": {}, "tasks": [], "messages": []}], "tau2"),
         ([{"query": "q", "answers": [], "tools": []}], "sharegpt"),
         ([{"id": "r1", "run_type": "llm", "inputs": {"messages": []}, "outputs": None}], "langsmith"),
+        ({"resourceSpans": []}, "opentelemetry"),
+        ([{"name": "chat", "context": {"trace_id": "0x1"}, "parent_id": None, "attributes": {}}], "opentelemetry"),
+        ([{"context.trace_id": "1", "attributes.llm.model_name": "m", "parent_id": None}], "opentelemetry"),
     ],
 )
 def test_formats_are_detected(tmp_path: Path, value: Any, name: str) -> None:

@@ -15,7 +15,8 @@ EXTRA = "text parts with further fields"
 _MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
 _CALLS = frozenset({"tool_use", "server_tool_use", "tool_call", "tool-call", "function_call", "functionCall"})
 _RESULTS = frozenset(
-    {"tool_result", "tool-result", "tool_response", "function_call_output", "function_response", "functionResponse"}
+    {"tool_result", "tool-result", "tool_response", "tool_call_response", "function_call_output"}
+    | {"function_response", "functionResponse"}
 )
 _RESULT_IDS = ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id")
 _RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "isError", "cache_control"})

@@ -41,6 +41,7 @@ IMPORTERS: Registry[Importer] = Registry(
         "inspect": "fama.episodes.importers.inspect_log:read",
         "langsmith": "fama.episodes.importers.langsmith:read",
         "openai": "fama.episodes.importers.openai_chat:read",
+        "opentelemetry": "fama.episodes.importers.opentelemetry:read",
         "sharegpt": "fama.episodes.importers.sharegpt:read",
         "tau-bench": "fama.episodes.importers.tau_bench:read",
         "tau2": "fama.episodes.importers.tau2:read",
@@ -73,6 +74,9 @@ _SIGNS = (
     ("tau2", frozenset({"termination_reason", "ticks"})),
     ("sharegpt", frozenset({"conversations"})),
     ("langsmith", frozenset({"run_type", "inputs"})),
+    ("opentelemetry", frozenset({"resourceSpans"})),
+    ("opentelemetry", frozenset({"context", "attributes"})),
+    ("opentelemetry", frozenset({"context.trace_id"})),
     ("openai", frozenset({"messages"})),
     ("tau-bench", frozenset({"traj"})),
     ("acebench", frozenset({"id", "result"})),
@@ -85,6 +89,7 @@ _FILE_SIGNS = (
     ("tau2", frozenset({"info", "simulation_index"})),
     ("inspect", frozenset({"eval", "plan"})),
     ("ck496", frozenset({"classifications"})),
+    ("opentelemetry", frozenset({"resourceSpans"})),
 )
 #: Fields of an episode of this package.
 _OWN = frozenset({"schema_version", "messages", "decisions", "ledger", "outcome"})

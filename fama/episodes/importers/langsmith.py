@@ -1,48 +1,20 @@
-"""LangSmith's exported runs: one episode per thread or trace, of the run that holds most of its conversation.
+"""LangSmith's exported runs: a trace is a tree of runs, those of a model among them."""
 
-An agent's trace is a tree of runs. Each call of the model repeats the conversation so far in its ``inputs``, so the run
-with the most messages holds it, with the answer in its ``outputs``. Traces of one thread are one conversation.
-"""
-
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, name_of
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord, read_records
-from fama.episodes.importers.base import read_episodes_of
-from fama.episodes.importers.openai_chat import chat_episode
+from fama.episodes.importers.traced_calls import TOLD, TracedCall, traced_episodes
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 
 #: Keys of a run's metadata that name its thread, as LangSmith reads them.
 _THREADS = ("session_id", "thread_id", "conversation_id")
-#: Fields of a root run that say how the conversation ended; all but the error are the user's own.
-_TOLD = ("error", "success", "reward")
-
-
-@dataclass
-class _Trace:
-    """One trace: the run that holds its conversation, None where none has messages yet."""
-
-    place: str
-    run: dict[str, Any] | None = None
-    size: tuple[int, str] = (-1, "")
-    thread: str | None = None
-    told: dict[str, Any] = field(default_factory=dict)
-
-    def take(self, run: dict[str, Any], is_root: bool) -> None:
-        """Keep the run if it holds more messages than the one before, or as many and was started later."""
-        named = (name_of(_metadata(run).get(key)) for key in _THREADS)
-        self.thread = self.thread or next(filter(None, named), None)
-        if is_root:
-            self.told = {key: run[key] for key in _TOLD if not absent(run.get(key))}
-        size = (len(_messages(run, "inputs")), str(run.get("start_time") or ""))
-        if run.get("run_type") in ("llm", "chain") and size[0] and size > self.size:
-            self.run, self.size = run, size
+_LACKING = "no run with messages in its inputs; export the runs of the model, too (run_type llm)"
 
 
 def read(path: Path, **options: str) -> Iterator[Episode]:
@@ -54,35 +26,27 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     Raises:
         BadInput: the file cannot be read or no record is a run of a model with messages.
     """
-
-    def build(index: int, row: dict[str, Any]) -> Episode:
-        if "messages" not in row:
-            raise BadInput("no run with messages in its inputs; export the runs of the model, too (run_type llm)")
-        omitted: Counter[str] = Counter()
-        return chat_episode("langsmith", path, index, row, row["messages"], options, omitted)
-
-    yield from read_episodes_of("langsmith", path, _conversations(path), build, options)
+    yield from traced_episodes("langsmith", path, _nodes(path), _LACKING, options)
 
 
-def _conversations(path: Path) -> Iterator[LogRecord]:
-    """Yield a record per conversation, in the order in which they begin, behind those that are no run."""
-    traces: dict[str, _Trace] = {}
+def _nodes(path: Path) -> Iterator[LogRecord | TracedCall]:
     for record in read_records(path):
         if record.fault or not isinstance(record.value, dict) or "run_type" not in record.value:
             yield record
             continue
         top = record.value
-        name = name_of(top.get("trace_id")) or name_of(top.get("id")) or record.place
+        trace = name_of(top.get("trace_id")) or name_of(top.get("id")) or record.place
         for run in _runs(top):
             is_root = run is top and absent(run.get("parent_run_id"))
-            traces.setdefault(name, _Trace(record.place)).take(run, is_root)
-    threads: dict[str, _Trace] = {}
-    for name, trace in traces.items():
-        held = threads.setdefault(trace.thread or name, trace)
-        if trace.size > held.size:
-            threads[trace.thread or name] = trace
-    for name, trace in threads.items():
-        yield LogRecord(trace.place, {"task_id": name, **({} if trace.run is None else _fields(trace))})
+            yield TracedCall(
+                record.place,
+                trace,
+                len(_messages(run, "inputs")) if run.get("run_type") in ("llm", "chain") else 0,
+                str(run.get("start_time") or ""),
+                partial(_fields, run),
+                next(filter(None, (name_of(_metadata(run).get(key)) for key in _THREADS)), None),
+                {key: run[key] for key in TOLD if not absent(run.get(key))} if is_root else {},
+            )
 
 
 def _runs(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -94,9 +58,8 @@ def _runs(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _runs(child)
 
 
-def _fields(trace: _Trace) -> dict[str, Any]:
+def _fields(run: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a chat record."""
-    run = trace.run or {}
     said, answer = _messages(run, "inputs"), _messages(run, "outputs")
     asked, given, metadata = _part(run, "inputs"), _part(_part(run, "extra"), "invocation_params"), _metadata(run)
     temperatures = metadata.get("ls_temperature"), given.get("temperature"), asked.get("temperature")
@@ -106,7 +69,6 @@ def _fields(trace: _Trace) -> dict[str, Any]:
         "tools": given.get("tools") or asked.get("tools"),
         "model": metadata.get("ls_model_name") or given.get("model") or given.get("model_name") or asked.get("model"),
         "temperature": next((one for one in temperatures if not absent(one)), None),
-        **trace.told,
     }
 
 
