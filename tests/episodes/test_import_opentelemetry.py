@@ -202,6 +202,23 @@ def test_instructions_that_stand_apart_come_first(tmp_path: Path) -> None:
         assert [(m.role, m.content) for m in episode.messages] == [("system", "Be kind."), ("user", "Where is A1?")]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"gen_ai": 5, "llm": [], "session": None},
+        {"gen_ai.prompt." + "a." * 5_000 + "b": 1},
+        {"gen_ai.prompt.²": {"role": "user"}, "gen_ai.prompt.0": 3},
+        {"llm.input_messages.0": {"message": 4}, "llm.tools": [7], "llm.invocation_parameters": "[1]"},
+        {"gen_ai.input.messages": "[", "gen_ai.output.messages": "{}", "langfuse.observation.input": "null"},
+    ],
+)
+def test_odd_attributes_are_no_messages_or_a_fault_of_their_own_trace(tmp_path: Path, odd: Flat) -> None:
+    spans = [sdk(odd, 1), sdk(STANDARD, 2, context={"trace_id": "0xdef"})]
+    broken, whole = imported(written(tmp_path, "sdk", spans), tmp_path / "out")
+    assert (broken.outcome.boundary, len(whole.messages)) == ("harness", 5)
+    assert (broken.outcome.reason or "").startswith("unreadable record: ")
+
+
 def test_spans_without_messages_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, "sdk", [sdk({"gen_ai.request.model": "small"}, 1), sdk({}, 0, None)])
     assert imported(path, tmp_path / "out", code=2) == []

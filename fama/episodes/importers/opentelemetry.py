@@ -26,6 +26,8 @@ _MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "l
 _TOOLS = ("gen_ai.tool.definitions", "llm.tools", "llm.request.functions")
 #: A status of error, as numbers and names.
 _ERRORS = frozenset({"2", "ERROR", "STATUS_CODE_ERROR", "STATUSCODE.ERROR"})
+#: Levels that the dots of a name may make; conventions have eight.
+_LEVELS = 20
 _SCALARS = ("stringValue", "intValue", "doubleValue", "boolValue")
 
 
@@ -136,7 +138,7 @@ def _indexed(row: Any) -> Any:
         content = from_text(row.get("content"))
         if isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content):
             row["content"] = content
-        if row and all(key.isdigit() for key in row):
+        if row and all(key.isdecimal() for key in row):
             return _listed(row)
     return row
 
@@ -188,7 +190,7 @@ def _tree(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Return attributes as a tree, from names with dots; below a value that is no object nothing is put."""
     tree: dict[str, Any] = {}
     for name, value in flat.items():
-        *path, last = name.split(".")
+        *path, last = name.split(".", _LEVELS)
         node: Any = tree
         for step in path:
             node = node.setdefault(step, {}) if isinstance(node, dict) else node
@@ -211,7 +213,7 @@ def _first(tree: dict[str, Any], names: tuple[str, ...]) -> Any:
 def _listed(value: Any) -> list[Any]:
     """Return a list, also from JSON text or from numbered attributes; empty where it is none."""
     value = from_text(value)
-    if isinstance(value, dict) and value and all(key.isdigit() for key in value):
+    if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
         return [value[key] for key in sorted(value, key=int)]
     return value if isinstance(value, list) else []
 
