@@ -202,6 +202,17 @@ def test_instructions_that_stand_apart_come_first(tmp_path: Path) -> None:
         assert [(m.role, m.content) for m in episode.messages] == [("system", "Be kind."), ("user", "Where is A1?")]
 
 
+def test_messages_may_stand_in_an_event_of_the_span(tmp_path: Path) -> None:
+    events = [
+        {"name": "exception", "attributes": FIRST},
+        {"name": "gen_ai.client.inference.operation.details", "attributes": STANDARD},
+    ]
+    (episode,) = imported(
+        written(tmp_path, "sdk", [sdk({"gen_ai.request.model": "big"}, 1, events=events)]), tmp_path / "out"
+    )
+    assert (len(episode.messages), episode.backbone) == (5, "big")
+
+
 @pytest.mark.parametrize(
     "odd",
     [

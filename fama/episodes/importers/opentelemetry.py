@@ -24,6 +24,8 @@ _THREADS = (
 )
 _MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "langfuse.observation.model.name")
 _TOOLS = ("gen_ai.tool.definitions", "llm.tools", "llm.request.functions")
+#: The event that holds messages where the span itself does not.
+_DETAILS = "gen_ai.client.inference.operation.details"
 #: A status of error, as numbers and names.
 _ERRORS = frozenset({"2", "ERROR", "STATUS_CODE_ERROR", "STATUSCODE.ERROR"})
 #: Levels that the dots of a name may make; conventions have eight.
@@ -167,12 +169,21 @@ def _inside(value: Any, key: str) -> Any:
 
 
 def _attributes(span: dict[str, Any]) -> dict[str, Any]:
-    """Return a span's attributes: pairs of OTLP, an object, or columns ``attributes.name`` of a table."""
-    given = span.get("attributes")
+    """Return the attributes of a span and of its events that may hold messages in their place.
+
+    They are pairs of OTLP, an object, or columns ``attributes.name`` of a table.
+    """
     columns = {key.removeprefix("attributes."): span[key] for key in span if key.startswith("attributes.")}
+    details = [event for event in _objects(span.get("events")) if event.get("name") == _DETAILS]
+    return {
+        key: value for holder in (*details, span) for key, value in _pairs(holder.get("attributes")).items()
+    } | columns
+
+
+def _pairs(given: Any) -> dict[str, Any]:
     if isinstance(given, list):
-        given = {str(pair.get("key")): _value(pair.get("value")) for pair in _objects(given)}
-    return {**(given if isinstance(given, dict) else {}), **columns}
+        return {str(pair.get("key")): _value(pair.get("value")) for pair in _objects(given)}
+    return given if isinstance(given, dict) else {}
 
 
 def _value(value: Any) -> Any:
@@ -180,7 +191,7 @@ def _value(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if isinstance(pairs := value.get("kvlistValue"), dict):
-        return {str(pair.get("key")): _value(pair.get("value")) for pair in _objects(pairs.get("values"))}
+        return _pairs(_listed(pairs.get("values")))
     if isinstance(rows := value.get("arrayValue"), dict):
         return [_value(row) for row in _listed(rows.get("values"))]
     return next((value[kind] for kind in _SCALARS if kind in value), None)
