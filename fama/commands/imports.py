@@ -23,8 +23,8 @@ _FILLED = ("benchmark", "domain", "backbone", "strategy")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    known = "acebench, ck496 (labels of τ-bench failures), inspect, langsmith, openai, opentelemetry, sharegpt, "
-    known += "tau-bench (τ-trait too), tau2"
+    known = "acebench, ck496 (labels of τ-bench failures), inspect, langfuse, langsmith, openai, "
+    known += "opentelemetry, sharegpt, tau-bench (τ-trait too), tau2"
     parser.add_argument(
         "format", metavar="FORMAT", help=f"{known}, a plug-in's name, or {AUTO}: found out file by file"
     )

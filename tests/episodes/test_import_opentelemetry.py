@@ -87,8 +87,7 @@ CHAT = [
 LANGFUSE: Flat = {
     "langfuse.observation.model.name": "small",
     "gen_ai.request.temperature": 0.2,
-    "gen_ai.tool.definitions": json.dumps([TOOL]),
-    "langfuse.observation.input": json.dumps({"messages": CHAT}),
+    "langfuse.observation.input": json.dumps({"tools": [{"type": "function", "function": TOOL}], "messages": CHAT}),
     "langfuse.observation.output": "On its way.",
 }
 #: The columns of a table, as Phoenix exports it: lists of objects with dotted names.

@@ -243,7 +243,7 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
     [
         (
             ["morse", "x.json"],
-            "unknown importer 'morse'; known: acebench, ck496, inspect, langsmith, openai, opentelemetry, sharegpt",
+            "unknown importer 'morse'; known: acebench, ck496, inspect, langfuse, langsmith, openai, opentelemetry",
         ),
         (["openai", "absent.jsonl"], "absent.jsonl"),
     ],
@@ -531,6 +531,8 @@ def test_labels_that_cannot_be_read(
         ([{"query": "q", "answers": [], "tools": []}], "sharegpt"),
         ([{"id": "r1", "run_type": "llm", "inputs": {"messages": []}, "outputs": None}], "langsmith"),
         ({"resourceSpans": []}, "opentelemetry"),
+        ({"trace": {"id": "t"}, "observations": []}, "langfuse"),
+        ([{"id": "o", "traceId": "t", "startTime": "", "type": "GENERATION", "input": []}], "langfuse"),
         ([{"name": "chat", "context": {"trace_id": "0x1"}, "parent_id": None, "attributes": {}}], "opentelemetry"),
         ([{"context.trace_id": "1", "attributes.llm.model_name": "m", "parent_id": None}], "opentelemetry"),
     ],

@@ -39,9 +39,10 @@ IMPORTERS: Registry[Importer] = Registry(
         "acebench": "fama.episodes.importers.acebench:read",
         "ck496": "fama.episodes.importers.ck496:read",
         "inspect": "fama.episodes.importers.inspect_log:read",
-        "langsmith": "fama.episodes.importers.langsmith:read",
+        "langfuse": "fama.episodes.importers.traces.langfuse:read",
+        "langsmith": "fama.episodes.importers.traces.langsmith:read",
         "openai": "fama.episodes.importers.openai_chat:read",
-        "opentelemetry": "fama.episodes.importers.opentelemetry:read",
+        "opentelemetry": "fama.episodes.importers.traces.opentelemetry:read",
         "sharegpt": "fama.episodes.importers.sharegpt:read",
         "tau-bench": "fama.episodes.importers.tau_bench:read",
         "tau2": "fama.episodes.importers.tau2:read",
@@ -74,6 +75,7 @@ _SIGNS = (
     ("tau2", frozenset({"termination_reason", "ticks"})),
     ("sharegpt", frozenset({"conversations"})),
     ("langsmith", frozenset({"run_type", "inputs"})),
+    ("langfuse", frozenset({"traceId", "startTime", "type", "input"})),
     ("opentelemetry", frozenset({"resourceSpans"})),
     ("opentelemetry", frozenset({"context", "attributes"})),
     ("opentelemetry", frozenset({"context.trace_id"})),
@@ -90,6 +92,8 @@ _FILE_SIGNS = (
     ("inspect", frozenset({"eval", "plan"})),
     ("ck496", frozenset({"classifications"})),
     ("opentelemetry", frozenset({"resourceSpans"})),
+    ("langfuse", frozenset({"trace", "observations"})),
+    ("langfuse", frozenset({"observations", "scores"})),
 )
 #: Fields of an episode of this package.
 _OWN = frozenset({"schema_version", "messages", "decisions", "ledger", "outcome"})

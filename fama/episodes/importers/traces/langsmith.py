@@ -8,7 +8,7 @@ from typing import Any
 from fama.episodes.foreign.fields import absent, name_of
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord, read_records
-from fama.episodes.importers.traced_calls import TOLD, TracedCall, traced_episodes
+from fama.episodes.importers.traces.traced_calls import TOLD, TracedCall, traced_episodes
 from fama.episodes.records import Episode
 from fama.errors import BadInput
 

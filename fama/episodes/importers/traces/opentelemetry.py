@@ -12,7 +12,8 @@ from typing import Any
 
 from fama.episodes.foreign.fields import absent, from_text, name_of
 from fama.episodes.foreign.streams import LogRecord, read_records
-from fama.episodes.importers.traced_calls import TOLD, TracedCall, traced_episodes
+from fama.episodes.importers.traces.langfuse import answer_of, request_of, tools_of_input
+from fama.episodes.importers.traces.traced_calls import TOLD, TracedCall, traced_episodes
 from fama.episodes.records import Episode
 
 _LACKING = "no span with messages in its attributes; let the agent's tracing capture the content of messages"
@@ -100,7 +101,8 @@ def _fields(tree: dict[str, Any]) -> dict[str, Any]:
         temperature = given.get("temperature")
     return {
         "messages": [*_request(tree), *_answer(tree)],
-        "tools": [_tool(tool) for tool in _listed(_first(tree, _TOOLS))],
+        "tools": [_tool(tool) for tool in _listed(_first(tree, _TOOLS))]
+        or tools_of_input(_at(tree, "langfuse.observation.input")),
         "model": _first(tree, _MODELS),
         "temperature": temperature,
     }
@@ -112,12 +114,11 @@ def _request(tree: dict[str, Any]) -> list[Any]:
     told = _listed(_at(tree, "gen_ai.system_instructions"))
     if rows and told and not any(isinstance(row, dict) and row.get("role") == "system" for row in rows):
         rows = [{"role": "system", "parts": told}, *rows]
-    seen = from_text(_at(tree, "langfuse.observation.input"))
     return (
         rows
         or [_indexed(row) for row in _listed(_at(tree, "gen_ai.prompt"))]
         or [_inferred(row) for row in _listed(_at(tree, "llm.input_messages"))]
-        or _listed(seen.get("messages") if isinstance(seen, dict) else seen)
+        or request_of(_at(tree, "langfuse.observation.input"))
     )
 
 
@@ -127,9 +128,8 @@ def _answer(tree: dict[str, Any]) -> list[Any]:
         _listed(_at(tree, "gen_ai.output.messages"))[:1]
         or [_indexed(row) for row in _listed(_at(tree, "gen_ai.completion"))[:1]]
         or [_inferred(row) for row in _listed(_at(tree, "llm.output_messages"))]
+        or answer_of(_at(tree, "langfuse.observation.output"))
     )
-    if not rows and not absent(said := from_text(_at(tree, "langfuse.observation.output"))):
-        rows = said if isinstance(said, list) else [said if isinstance(said, dict) else {"content": said}]
     return [{"role": "assistant", **row} if isinstance(row, dict) else row for row in rows]
 
 

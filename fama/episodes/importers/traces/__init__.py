@@ -1,0 +1,1 @@
+"""Logs of tracing tools, where each call of the model repeats the conversation so far."""
