@@ -82,8 +82,8 @@ def main(args: argparse.Namespace) -> int:
     if count := intake.counts["unjudged"]:
         print(
             f"{count} episodes have no outcome: nothing scores or diagnoses them; "
-            'write "success": true or false, or a "reward", into each record (ACEBench: give the score files, too), '
-            "and import with another --out"
+            'write "success": true or false, or a "reward", into each record (of a trace into its root, of '
+            "Langfuse as a score; ACEBench: give the score files, too), and import with another --out"
         )
     if count := intake.counts["above"]:
         print(
