@@ -48,6 +48,9 @@ def import_logs(
 ) -> list[Episode]:
     """Return the episodes of other tools' logs, as ``fama import`` writes them.
 
+    What the command says of a log that was not read whole, or that may be counted otherwise than it is meant, is
+    logged as a warning. Labels in a log are left out.
+
     Args:
         path: files, folders or patterns.
         format: an importer's name; found out file by file when None.
@@ -71,9 +74,16 @@ def import_logs(
     files, base = log_files([fspath(place) for place in places])
     with TemporaryDirectory() as folder:
         store = EpisodeStore(Path(folder))
-        importing = LogImport(Intake(store, strip_user_thinking), attach, format or AUTO, options)
+        intake = Intake(store, strip_user_thinking)
+        importing = LogImport(intake, attach, format or AUTO, options)
         for file in files:
-            importing.add(file, base)
+            before = intake.doubts
+            if (told := importing.add(file, base)) is not None:
+                log.log(logging.WARNING if intake.doubts > before else logging.INFO, "%s", told)
+        for remark in importing.remarks(str, "and import again"):
+            log.warning("%s", remark)
+        if importing.labels:
+            log.warning("%d labels of failures are left out; `fama import` writes them", len(importing.labels))
         importing.check(len(files))
         return list(store.read())
 
