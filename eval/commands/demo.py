@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--size", choices=tuple(SIZES), default="small", help="how many test tasks (default: small)")
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder of everything the demo writes")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of configs/compare/demo.yaml")
+    told = "settings of configs/compare/demo.yaml; also of the run that is mined, where it has them"
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=told)
 
 
 def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[DemoStep]:

@@ -54,7 +54,8 @@ def import_logs(
     Args:
         path: files, folders or patterns.
         format: an importer's name; found out file by file when None.
-        benchmark: fills what the logs do not say; so do ``domain``, ``backbone`` and ``strategy``.
+        benchmark: where a chat record (openai, langsmith, sharegpt) does not say it, in place of what other logs say;
+            so are ``domain``, ``backbone`` and ``strategy``.
         domain: see ``benchmark``.
         backbone: see ``benchmark``.
         strategy: see ``benchmark``.

@@ -19,6 +19,7 @@ from fama.hashing import content_hash
 
 LABELS = "labels.jsonl"
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
+_WINS = "where a chat record (openai, langsmith, sharegpt) does not say it, in place of what other logs say"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "format", metavar="FORMAT", help=f"{known}, a plug-in's name, or {AUTO}: found out file by file"
     )
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="files, folders or patterns of .json, .jsonl, .gz, .eval"
-    )
+    suffixes = "files, folders or patterns of .json, .jsonl or .ndjson, packed (.gz) or not, and .eval"
+    parser.add_argument("paths", metavar="PATH", nargs="+", help=suffixes)
     parser.add_argument("--out", metavar="DIR", required=True, help="folder that gets episodes.jsonl")
     for option in _FILLED:
-        parser.add_argument(f"--{option}", metavar="NAME", help=f"the {option}, where the log does not say it")
+        parser.add_argument(f"--{option}", metavar="NAME", help=f"the {option}: {_WINS}")
     for option in ("tools", "policy"):
         parser.add_argument(
             f"--{option}",

@@ -28,8 +28,8 @@ _FIRST = 50
 class LogImport:
     """Imports file by file into ``intake``; ``bad`` names the files that cannot be read, ``labels`` are the logs' own.
 
-    ``options`` fill what records lack: ``benchmark``, ``domain``, ``backbone``, ``strategy``. ``attach`` adds tools and
-    a policy.
+    ``options`` (``benchmark``, ``domain``, ``backbone``, ``strategy``) are given to the importer, and fill what its
+    episodes lack. ``attach`` adds tools and a policy.
     """
 
     intake: Intake
