@@ -48,6 +48,7 @@ def test_nesting_without_end_is_refused_at_once(tmp_path: Path, text: str) -> No
 def test_ids_of_tasks_may_be_numbers() -> None:
     assert load_settings(RunSettings, None, ["tasks=[0, 7, train-3]"]).tasks == ("0", "7", "train-3")
     assert load_settings(RunSettings, None, ["tasks=7"]).tasks == 7
+    assert load_settings(MineSettings, None, ["tasks=[0, train-3]"]).tasks == ("0", "train-3")
 
 
 def test_resolved_settings_feed_back() -> None:
