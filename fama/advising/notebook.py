@@ -129,6 +129,11 @@ def diagnose(
                 summary = await diagnose_folder(place, out, model, taxonomy=categories, concurrency=concurrency)
             for skipped in summary.judge_errors:
                 log.warning("episode %s has no label: %s", skipped.episode_id, skipped.reason)
+            if summary.calls and 2 * summary.unparsed >= summary.calls:
+                log.warning("most answers cannot be read; a judge that thinks first needs more max_tokens")
+            if model is None and summary.without_reference:
+                told = "%d failures have no reference actions: give a judge; detectors alone find little there"
+                log.warning(told, summary.without_reference)
 
         thread = LoopThread("the diagnosis")  # a notebook has an event loop of its own
         try:

@@ -79,7 +79,7 @@ def test_tools_and_policy_are_attached_as_by_the_command(tmp_path: Path) -> None
     assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "again", *flags, "--roles", str(roles))
 
 
-def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
+def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     episodes = fama.load_episodes(MOCK)
     assert episodes == list(read_episodes(MOCK)) and len(episodes) > 5
     few = [episode for episode in episodes if episode.outcome.status == "failure"][:3] + episodes[:1]
@@ -95,6 +95,15 @@ def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
     assert {code for label in fama.diagnose(few, taxonomy=mine) for code in label.causes} <= {"ANY", "unexplained"}
     assert main(["diagnose", str(tmp_path / "few"), "--out", str(tmp_path / "own"), "--taxonomy", str(mine)]) == 0
     assert fama.diagnose(few, taxonomy=mine) == read_failures(tmp_path / "own")
+
+    assert not caplog.records
+    unknown = [episode.model_copy(update={"gold_actions": None}) for episode in few]
+    assert len(fama.diagnose(unknown)) == len(want)
+    fama.diagnose(few, judge="scripted:echo")
+    assert caplog.messages == [
+        f"{len(want)} failures have no reference actions: give a judge; detectors alone find little there",
+        "most answers cannot be read; a judge that thinks first needs more max_tokens",
+    ]
 
     async def in_a_notebook() -> object:
         return fama.diagnose(few)
