@@ -15,7 +15,7 @@ from yaml.constructor import SafeConstructor
 
 from fama.config_layers import ConfigLayers, Keys
 from fama.errors import BadInput
-from fama.settings import Settings
+from fama.settings import Settings, written_settings
 
 M = TypeVar("M", bound=BaseModel)
 log = logging.getLogger(__name__)
@@ -36,14 +36,14 @@ def load_settings(
     """Read YAML files into ``model``, later over earlier, and lay dotted ``key=value`` overrides on top.
 
     Groups of keys are merged key by key, everything else is replaced, lists too. Values of overrides are YAML:
-    ``trials=4``, ``model.name=x``, ``helpers.pool=[DCE,TSA]``.
+    ``trials=4``, ``model.name=x``, ``helpers.pool=[DCE,TSA]``. Of the ``config.json`` of a run its settings are read.
 
     Raises:
         BadInput: a file is missing or not YAML, a key is unknown, or a value has the wrong type.
     """
     layers = ConfigLayers()
     for path in [files] if isinstance(files, str | Path) else files or ():
-        layers.add(read_yaml(Path(path), "YAML", "configs/ for examples", empty=True), str(path))
+        layers.add(_settings_in(read_yaml(Path(path), "YAML", "configs/ for examples", empty=True)), str(path))
     given: dict[str, str] = {}
     for item in overrides:
         _override(layers, item, given)
@@ -51,6 +51,12 @@ def load_settings(
         return model.model_validate(layers.tree)
     except ValidationError as error:
         raise BadInput(_one_line(error, layers, model)) from None
+
+
+def _settings_in(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in the ``config.json`` of a run; any other mapping as it is."""
+    settings = tree.get("settings")
+    return written_settings(settings) if isinstance(settings, dict) and "config_hash" in tree else tree
 
 
 def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = False) -> dict[str, Any]:

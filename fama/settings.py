@@ -94,8 +94,9 @@ class ModelSettings(Settings):
     threads: Threads = 0
     """Threads of a model served in process; 0 takes every core."""
     timeout: Timeout = 300.0
-    """Seconds that a call may take."""
+    """Seconds that a call may take, further tries included."""
     retries: Retries = 3
+    """Further tries of a call that failed; at most one of a model served in process."""
     prefill: Literal["message", "flag", "words"] | None = None
     """Form in which an endpoint gets the first words of an answer: as a last assistant message, as one with vLLM's
     ``continue_final_message``, or in words; None by its dialect (llama.cpp, vLLM, any other)."""
@@ -135,8 +136,11 @@ class ModelSettings(Settings):
             for name in self.changed("slots", "threads", "context_tokens"):
                 yield f"{name}: is of a model served in this process; a server has its own"
         if self.name.startswith("scripted:"):
-            for name in self.changed("extra_body"):
+            for name in self.changed("timeout", "retries", "prefill", "extra_body"):
                 yield f"{name}: a scripted model gets no request"
+        if self.name.startswith("vllm:"):
+            for name in self.changed("slots", "threads", "timeout", "retries", "prefill"):
+                yield f"{name}: is of a server; vLLM in this process has settings of its own behind a question mark"
 
     def model_post_init(self, context: Any, /) -> None:
         """Have the key kept out of whatever is written."""
@@ -241,7 +245,8 @@ class LimitSettings(Settings):
     tokens: Count = 200_000
     """Agent tokens per episode."""
     repeats: int = Field(default=3, ge=2, le=_MANY)
-    """The n-th identical tool call ends the episode as a loop; cycles count, not only runs."""
+    """The n-th identical tool call, or the n-th identical reply to the same message, ends the episode as a loop before
+    it is carried out; cycles count, not only runs."""
     seconds: float = Field(default=900.0, gt=0.0, le=1e8)
     """Wall time of an episode. A limit by choice like the others: the episode is judged as it stands and is no error;
     a slow machine ends more of them, so comparisons count them."""
@@ -385,7 +390,8 @@ class CompareSettings(ExperimentSettings):
     """Prices of 1,000 tokens, or of what an arm weighs instead, to replay arms at: curves of success over tokens."""
     questions: tuple[QuestionSettings, ...] = Field(default=(), exclude_if=lambda value: value == ())
     """Asked before the run; they may not be changed in its folder."""
-    bootstrap: int = Field(default=2000, ge=1, le=1_000_000)
+    bootstrap: int = Field(default=2000, ge=100, le=1_000_000)
+    """Resamples of the tasks behind an interval."""
 
     @property
     def selectors(self) -> tuple[SelectorSettings, ...]:

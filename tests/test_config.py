@@ -1,6 +1,7 @@
 """Typed configs: YAML, overrides on top, one-line errors."""
 
 import argparse
+import json
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 
 from fama import config
+from fama.agents.runs.run_config import provenance
 from fama.cli import main
 from fama.config import add_config_flags, config_words, dump_settings, load_settings, parse_yaml, read_settings
 from fama.errors import BadInput
@@ -46,6 +48,7 @@ def test_nesting_without_end_is_refused_at_once(tmp_path: Path, text: str) -> No
 def test_ids_of_tasks_may_be_numbers() -> None:
     assert load_settings(RunSettings, None, ["tasks=[0, 7, train-3]"]).tasks == ("0", "7", "train-3")
     assert load_settings(RunSettings, None, ["tasks=7"]).tasks == 7
+    assert load_settings(MineSettings, None, ["tasks=[0, train-3]"]).tasks == ("0", "train-3")
 
 
 def test_resolved_settings_feed_back() -> None:
@@ -281,3 +284,17 @@ def test_the_keys_of_the_group_are_named_in_the_users_words(model: type[Settings
     with pytest.raises(BadInput) as caught:
         load_settings(model, overrides=[override])
     assert str(caught.value).startswith(f"command line: {words}")
+
+
+def test_the_config_of_a_run_is_given_back(tmp_path: Path) -> None:
+    wanted = load_settings(RunSettings, None, ["trials=2", "model.name=scripted:echo", "helpers.pool=[TSA]"])
+    content = provenance(wanted, "helpdesk-2.0", {})
+    file = write(tmp_path / "config.json", json.dumps(content))
+    assert load_settings(RunSettings, file) == wanted
+    assert load_settings(RunSettings, file, ["trials=3"]).trials == 3
+    del content["settings"]["helpers"]["reading"]
+    write(file, json.dumps(content))
+    assert load_settings(RunSettings, file).helpers.reading == "patterns", "earlier versions did not write it"
+    write(file, "settings: {trials: 2}")
+    with pytest.raises(BadInput, match="unknown key 'settings'"):
+        load_settings(RunSettings, file)

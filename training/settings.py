@@ -47,8 +47,8 @@ class DataSettings(Settings):
     repairs: tuple[RepairSource, ...] = ()
     """Mined repairs of training tasks, for a router that chooses before every decision."""
     balance: float | None = Field(default=1.0, ge=0.0)
-    """Total weight of mined decisions at which no note changed the outcome, as a multiple of that of the others; 0
-    leaves them out, null weighs every decision alike."""
+    """Largest total weight of mined decisions at which no note changed the outcome, as a multiple of that of the
+    others; none is weighed up for it. 0 leaves them out, null weighs every decision alike."""
     cost: CostUnit = "tokens"
     """The cost that λ prices, of an episode or of the rest of a mined one: all tokens, those that no cache held, or
     seconds."""

@@ -16,6 +16,7 @@ from rich.console import Console
 from fama import cli
 from fama.errors import BadInput, FamaError
 from fama.models.weights.storage import pull
+from fama.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/compare/demo.yaml"
@@ -27,6 +28,8 @@ PLAIN = ROOT / "results/helpdesk/repairs-train/plain"
 #: a training task that the plain agent fails and that few notes repair
 TASK = "shop-train-0010"
 
+#: settings of the comparison that the run of that training task does not take over
+OF_TEST_TASKS = frozenset({"benchmark", "domain", "options"})
 #: test tasks a demo size takes, each with three arms; an episode takes up to a minute on two slow cores
 SIZES = {"tiny": 1, "small": 2, "large": 24}
 
@@ -44,14 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--size", choices=tuple(SIZES), default="small", help="how many test tasks (default: small)")
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder of everything the demo writes")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of configs/compare/demo.yaml")
+    told = "settings of configs/compare/demo.yaml; also of the run that is mined, where it has them"
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=told)
 
 
 def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[DemoStep]:
     """Return the demo's commands, in order."""
     plain, repairs, router, folder = out / "plain", out / "repairs", out / "router", out / "comparison"
     kept = f"model.cache={out / 'cache'}"  # arms that decide alike ask the same; each call is answered once
-    one = ("--config", str(ROOT / "configs/run/helpdesk.yaml"), "split=train", f"tasks=[{TASK}]", kept, *overrides)
+    both = (item for item in overrides if _top_key(item) in RunSettings.model_fields.keys() - OF_TEST_TASKS)
+    one = ("--config", str(ROOT / "configs/run/helpdesk.yaml"), "split=train", f"tasks=[{TASK}]", kept, *both)
     mine = ("--config", str(ROOT / "configs/mine/helpdesk.yaml"), "solved=1", "exact=0", "budget.calls=120")
     sources = [{"repairs": str(MINED), "episodes": str(PLAIN)}, {"repairs": str(repairs), "episodes": str(plain)}]
     train = ("--config", str(ROOT / "configs/train/turn.yaml"), f"data.repairs={_yaml(sources)}")
@@ -88,6 +93,10 @@ def steps(out: Path, size: str, overrides: tuple[str, ...]) -> list[DemoStep]:
     ]
 
 
+def _top_key(override: str) -> str:
+    return override.partition("=")[0].lstrip("-").partition(".")[0].strip()
+
+
 def _arms(router: Path) -> str:
     """Return the arms of the comparison as YAML; ``learned`` is the router that was trained a step before."""
     return _yaml([{"name": "none"}, {"name": "all"}, {"name": "learned", "options": {"checkpoint": str(router)}}])
@@ -103,7 +112,7 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=False)
     overrides = tuple(args.overrides)
     for item in overrides:
-        if (key := item.partition("=")[0].lstrip("-")) in ("tasks", "split", "arms"):
+        if (key := _top_key(item)) in ("tasks", "split", "arms"):
             raise BadInput(f"{item}: the demo sets {key} itself; leave it out (--size says how many tasks)")
     if not MINED.is_dir():
         raise BadInput(f"{MINED}: is missing; the demo trains on it, so get the whole checkout")

@@ -81,8 +81,6 @@ def check_comparable(settings: CompareSettings, out: Path) -> AskedTasks:
     Raises:
         BadInput: names the setting.
     """
-    if settings.bootstrap < 100:
-        raise BadInput(f"bootstrap: {settings.bootstrap} resamples; intervals need at least 100")
     if settings.lambdas and not settings.replay:
         raise BadInput(
             "lambdas: curves are replayed from executed subsets; set replay to an outcome table of the tasks"

@@ -2,7 +2,7 @@
 
 A table stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->`` in a Markdown file; what is between them is
 replaced. ``--check`` writes nothing and fails where a file differs. Nothing is run or simulated: the inputs are the
-outcome tables, episodes and comparisons beside this file.
+outcome tables, episodes and comparisons in ``results``.
 """
 
 import asyncio

@@ -48,10 +48,14 @@ def import_logs(
 ) -> list[Episode]:
     """Return the episodes of other tools' logs, as ``fama import`` writes them.
 
+    What the command says of a log that was not read whole, or that may be counted otherwise than it is meant, is
+    logged as a warning. Labels in a log are left out.
+
     Args:
         path: files, folders or patterns.
         format: an importer's name; found out file by file when None.
-        benchmark: fills what the logs do not say; so do ``domain``, ``backbone`` and ``strategy``.
+        benchmark: where a chat record (openai, langsmith, sharegpt) does not say it, in place of what other logs say;
+            so are ``domain``, ``backbone`` and ``strategy``.
         domain: see ``benchmark``.
         backbone: see ``benchmark``.
         strategy: see ``benchmark``.
@@ -71,9 +75,16 @@ def import_logs(
     files, base = log_files([fspath(place) for place in places])
     with TemporaryDirectory() as folder:
         store = EpisodeStore(Path(folder))
-        importing = LogImport(Intake(store, strip_user_thinking), attach, format or AUTO, options)
+        intake = Intake(store, strip_user_thinking)
+        importing = LogImport(intake, attach, format or AUTO, options)
         for file in files:
-            importing.add(file, base)
+            before = intake.doubts
+            if (told := importing.add(file, base)) is not None:
+                log.log(logging.WARNING if intake.doubts > before else logging.INFO, "%s", told)
+        for remark in importing.remarks(str, "and import again"):
+            log.warning("%s", remark)
+        if importing.labels:
+            log.warning("%d labels of failures are left out; `fama import` writes them", len(importing.labels))
         importing.check(len(files))
         return list(store.read())
 
@@ -118,6 +129,11 @@ def diagnose(
                 summary = await diagnose_folder(place, out, model, taxonomy=categories, concurrency=concurrency)
             for skipped in summary.judge_errors:
                 log.warning("episode %s has no label: %s", skipped.episode_id, skipped.reason)
+            if summary.calls and 2 * summary.unparsed >= summary.calls:
+                log.warning("most answers cannot be read; a judge that thinks first needs more max_tokens")
+            if model is None and summary.without_reference:
+                told = "%d failures have no reference actions: give a judge; detectors alone find little there"
+                log.warning(told, summary.without_reference)
 
         thread = LoopThread("the diagnosis")  # a notebook has an event loop of its own
         try:

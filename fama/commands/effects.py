@@ -60,7 +60,9 @@ def print_effects(screen: "Console", effects: "Sequence[NoteEffects]") -> None:
         )
     if any(one.unknown for one in effects):
         print_note(
-            screen, "unknown: changed the action, but its run ended in an error or the budget; not in the shares."
+            screen,
+            "unknown: the run with the note ended in an error or the budget, or no action could be read with and "
+            "without it; not in the shares.",
         )
 
 

@@ -19,6 +19,7 @@ from fama.hashing import content_hash
 
 LABELS = "labels.jsonl"
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
+_WINS = "where a chat record (openai, langsmith, sharegpt) does not say it, in place of what other logs say"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "format", metavar="FORMAT", help=f"{known}, a plug-in's name, or {AUTO}: found out file by file"
     )
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="files, folders or patterns of .json, .jsonl, .gz, .eval"
-    )
+    suffixes = "files, folders or patterns of .json, .jsonl or .ndjson, packed (.gz) or not, and .eval"
+    parser.add_argument("paths", metavar="PATH", nargs="+", help=suffixes)
     parser.add_argument("--out", metavar="DIR", required=True, help="folder that gets episodes.jsonl")
     for option in _FILLED:
-        parser.add_argument(f"--{option}", metavar="NAME", help=f"the {option}, where the log does not say it")
+        parser.add_argument(f"--{option}", metavar="NAME", help=f"the {option}: {_WINS}")
     for option in ("tools", "policy"):
         parser.add_argument(
             f"--{option}",
@@ -70,36 +70,8 @@ def main(args: argparse.Namespace) -> int:
         print(f"→ {_add_labels(intake.store.path.with_name(LABELS), importing.labels)}")
     if args.tools or args.policy:
         print(f"attached: tools to {attach.tools} episodes, a policy to {attach.policies}")
-    if unused := sorted(set(attach.roles) - attach.named):
-        print(
-            f"--roles: no tool without a stated role is called {', '.join(unused)}; a log without tools needs --tools"
-        )
-    if len(intake.own_arms) > 1:
-        print(
-            f"kept apart: {len(intake.own_arms)} logs do not name backbone, strategy or domain, each is its own arm;"
-            " give --backbone, --strategy and --domain, and another --out, to count them as trials of one"
-        )
-    if count := intake.counts["unjudged"]:
-        print(
-            f"{count} episodes have no outcome: nothing scores or diagnoses them; "
-            'write "success": true or false, or a "reward", into each record (of a trace into its root, of '
-            "Langfuse as a score; ACEBench: give the score files, too), and import with another --out"
-        )
-    if count := intake.counts["above"]:
-        print(
-            f"{count} rewards are above 1, and every reward from 1 on counts as a success: "
-            'is that the scale? Else write "success": true or false into each record, and import with another --out'
-        )
-    if count := intake.counts["longer"]:
-        print(
-            f"{count} episodes begin with all messages of another one and go on: is it a log of requests? "
-            "Keep the last one of each conversation, and import with another --out; else it counts as often as it asked"
-        )
-    if count := intake.counts["leaking"]:
-        print(
-            f"{count} user turns hold </think>, thoughts that the user simulator leaked: "
-            "--strip-user-thinking cuts them, with another --out; keep them to replay what the agent saw"
-        )
+    for remark in importing.remarks(lambda name: f"--{name.replace('_', '-')}", "and import with another --out"):
+        print(remark)
     importing.check(len(files))
     return 0
 

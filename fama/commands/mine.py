@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("episodes", metavar="DIR", help="folder of `fama run` with episodes of the plain agent")
+    told = "folder of `fama run`: of the plain agent, or with base=selector of an arm"
+    parser.add_argument("episodes", metavar="DIR", help=told)
     add_config_flags(parser, out_default="runs/repairs", executor=True)
 
 

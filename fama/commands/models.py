@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port of serve (default %(default)s)")
     parser.add_argument("--backend", choices=("llama.cpp", "vllm"), default="llama.cpp", help="what serves the model")
-    parser.add_argument("--context", type=int, default=8192, help="tokens of context, over all slots (default 8192)")
+    told = "tokens of context, of llama.cpp over all slots (default 8192)"
+    parser.add_argument("--context", type=int, default=8192, help=told)
     parser.add_argument("--slots", type=int, default=1, help="parallel sequences of llama.cpp (default 1)")
     parser.add_argument("--threads", type=int, default=0, help="threads of llama.cpp (default: every core)")
     parser.add_argument("--tool-parser", metavar="NAME", help="vLLM's parser of tool calls (default: the family's)")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from fama.dialogue.language import sentences
 from fama.episodes.records import Message, Note
-from fama.episodes.state import RESPOND, SentenceReading, VisibleState, turn_of
+from fama.episodes.state import RESPOND, SentenceReading, VisibleState
 from fama.memo import by_identity
 from fama.subsets import base_of
 
@@ -158,7 +158,7 @@ def last_correction(state: VisibleState) -> int:
 def given_before_user(state: VisibleState, helper: str, text: str) -> int:
     """Return how often a helper gave a note before the user's last turn: after it, it may come once more."""
     last = max((index for index, _ in user_turns(state)), default=0)
-    decided = turn_of(state.messages[: last + 1])
+    decided = state.turn - sum(message.role == "assistant" for message in state.messages[last:])
     return sum(turn < decided and of_helper(note, helper) and note.text == text for turn, note in state.noted)
 
 

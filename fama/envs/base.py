@@ -73,7 +73,7 @@ class Environment(Protocol):
         ...
 
     async def reset(self, seed: int) -> Observation:
-        """Start the task; the observation is the user's first message."""
+        """Start the task; the observation is the user's first message, or the last one that a task opens with."""
         ...
 
     async def step(self, action: Action) -> Observation:

@@ -52,8 +52,8 @@ class Intake:
 
     Memory holds no dialogue: episodes wait on disk until their file is known to be good. ``counts`` has the
     ``leaking`` user turns of new episodes that hold a simulator's thoughts, which ``strip`` would cut; the ``unjudged``
-    episodes, whose log has no verdict; those with a reward ``above`` 1; and new ones that begin as another one and are
-    ``longer``. ``own_arms`` are the new logs that do not name their arm.
+    episodes, whose log has no verdict; those with a reward ``above`` 1; new ones that begin as another one and are
+    ``longer``; and parts of new ones that are ``omitted``. ``own_arms`` are the new logs that do not name their arm.
     """
 
     store: EpisodeStore
@@ -70,6 +70,11 @@ class Intake:
             said = said_digest(episode) if episode.package_version == __version__ else None
             self._remember(episode.id, _Stored(episode.source, Slot.of(episode), _is_unreadable(episode), said))
             self._dialogues.setdefault(dialogue_hash(episode), _place(episode))
+
+    @property
+    def doubts(self) -> int:
+        """Return how many records could not be read, parts of new episodes are not kept, and of these repeat one."""
+        return self.counts["unreadable"] + self.counts["omitted"] + self.counts["same"]
 
     @property
     def size(self) -> int:
@@ -131,6 +136,7 @@ class Intake:
             self._remember(id_, _Stored(batch.file.source(), slot, unreadable))
         self.counts += batch.counts
         self.counts["unjudged"] += batch.errors[NO_OUTCOME]
+        self.counts["omitted"] += batch.omitted.total()
         self._contents.add((batch.file.place, batch.file.content))
         self.own_arms |= batch.own_arms
         for digest, place in batch.dialogues.items():

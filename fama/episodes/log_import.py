@@ -7,6 +7,7 @@ from glob import glob, has_magic
 from itertools import islice
 from pathlib import Path
 
+from fama.episodes.attach import Attachment
 from fama.episodes.foreign.file_identity import LogFile
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.acebench import is_score
@@ -27,12 +28,12 @@ _FIRST = 50
 class LogImport:
     """Imports file by file into ``intake``; ``bad`` names the files that cannot be read, ``labels`` are the logs' own.
 
-    ``options`` fill what records lack: ``benchmark``, ``domain``, ``backbone``, ``strategy``. ``attach`` adds tools and
-    a policy.
+    ``options`` (``benchmark``, ``domain``, ``backbone``, ``strategy``) are given to the importer, and fill what its
+    episodes lack. ``attach`` adds tools and a policy.
     """
 
     intake: Intake
-    attach: Callable[[Iterable[Episode]], Iterator[Episode]]
+    attach: Attachment
     format: str = AUTO
     options: Mapping[str, str] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
@@ -65,6 +66,45 @@ class LogImport:
                 if getattr(episode, name) is None or (name == "domain" and episode.domain == "unknown")
             }
             yield episode.model_copy(update=lacking) if lacking else episode
+
+    def remarks(self, option: Callable[[str], str], again: str) -> Iterator[str]:
+        """Yield what makes the imported episodes count otherwise than they may be meant to, each with a way out.
+
+        ``option`` spells the name of an option, ``again`` says how to import once more.
+        """
+        counts = self.intake.counts
+        if unused := sorted(set(self.attach.roles) - self.attach.named):
+            yield (
+                f"{option('roles')}: no tool without a stated role is called {', '.join(unused)}; "
+                f"a log without tools needs {option('tools')}"
+            )
+        if (own := len(self.intake.own_arms)) > 1:
+            yield (
+                f"kept apart: {own} logs do not name backbone, strategy or domain, each is its own arm; give "
+                f"{option('backbone')}, {option('strategy')} and {option('domain')}, {again}, "
+                "to count them as trials of one"
+            )
+        if count := counts["unjudged"]:
+            yield (
+                f"{count} episodes have no outcome: nothing scores or diagnoses them; "
+                f'write "success": true or false, or a "reward", into each record '
+                f"(of a trace into its root, of Langfuse as a score; ACEBench: give the score files, too), {again}"
+            )
+        if count := counts["above"]:
+            yield (
+                f"{count} rewards are above 1, and every reward from 1 on counts as a success: is that the scale? "
+                f'Else write "success": true or false into each record, {again}'
+            )
+        if count := counts["longer"]:
+            yield (
+                f"{count} episodes begin with all messages of another one and go on: is it a log of requests? "
+                f"Keep the last one of each conversation, {again}; else it counts as often as it asked"
+            )
+        if count := counts["leaking"]:
+            yield (
+                f"{count} user turns hold </think>, thoughts that the user simulator leaked: to cut them, give "
+                f"{option('strip_user_thinking')}, {again}; keep them to replay what the agent saw"
+            )
 
     def check(self, files: int) -> None:
         """Tell what was bad of so many files.

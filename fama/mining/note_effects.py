@@ -31,8 +31,9 @@ class NoteEffects:
 
     ``asked`` counts decisions, ``notes`` those at which a note was given, ``tasks`` the tasks behind the notes.
     ``flipped`` notes turned the outcome: they fixed a failed episode or broke a solved one. ``changed`` ones changed
-    the action only, ``same`` ones nothing. ``unknown`` ones changed the action, but their run ended in an error or the
-    budget did before it; the shares are over the other notes, with intervals over tasks.
+    the action only, ``same`` ones nothing. ``unknown`` are those whose run ended in an error, or for which the budget
+    ended before it, and those with which, as without, no action could be read and the outcome stayed; the shares are
+    over the other notes, with intervals over tasks.
     """
 
     group: NoteGroup
@@ -88,13 +89,15 @@ def _single(record: Repair) -> Iterator[Intervention]:
 
 def _effect(one: Intervention, record: Repair) -> str:
     """Return what a note did; a branch of an arm is run on also where its action is the same."""
-    ended = {"no note": "silent", "same action": "same", "success": "success", "failure": "failure"}
-    effect = ended.get(one.outcome, "unknown")
-    if effect in ("success", "failure"):
-        flipped = (effect == "success") is (record.kind == "failed")
-        same = record.arm is not None and one.after == one.before
-        return "flipped" if flipped else "same" if same else "changed"
-    return effect
+    if one.outcome == "no note":
+        return "silent"
+    if one.outcome in ("success", "failure") and (one.outcome == "success") is (record.kind == "failed"):
+        return "flipped"
+    if one.outcome in ("not run", "error"):
+        return "unknown"
+    if one.outcome == "same action" or (record.arm is not None and one.after == one.before):
+        return "unknown" if one.before is None else "same"  # of two unreadable replies nobody knows what they would do
+    return "changed"
 
 
 def _summed(group: NoteGroup, tasks: list[Counter[str]]) -> NoteEffects:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fama.settings import BaseUrl, HelperSettings, ModelSettings, Retries, Settings, Slots, Threads, Timeout
+from fama.settings import BaseUrl, HelperSettings, ModelSettings, Retries, Settings, Slots, TaskId, Threads, Timeout
 
 
 class RouteSettings(Settings):
@@ -44,7 +44,7 @@ class MineSettings(Settings):
     """Failed episodes to mine at most, drawn at random; None mines all, in the order of the file."""
     solved: int = Field(default=10, ge=0)
     """Solved episodes, drawn at random, at which every single note is tried: which of them break what worked."""
-    tasks: tuple[str, ...] | None = None
+    tasks: tuple[TaskId, ...] | None = None
     """Only episodes of these tasks."""
     seed: int = 0
     """Seed of the draws of episodes and of continuations."""

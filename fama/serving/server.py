@@ -159,7 +159,7 @@ def server_of(
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=limits.stop_seconds,
-        limit_concurrency=limits.connections,
+        limit_concurrency=limits.connections + 1,  # uvicorn refuses the connection that reaches its limit
         h11_max_incomplete_event_size=limits.header_bytes,
     )
     config.load()

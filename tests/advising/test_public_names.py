@@ -48,6 +48,23 @@ def test_logs_are_imported_as_by_the_command(tmp_path: Path) -> None:
         fama.import_logs(tmp_path / "nothing", "no_format")
 
 
+def test_an_import_warns_where_the_command_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    leaking = [{"role": "user", "content": "<think>I want all.</think>Hello"}, *SAID]
+    solved = {"messages": leaking, "success": True}
+    rows = [solved, solved, {"messages": [*SAID, *SAID]}]
+    roles = write_json(tmp_path / "roles.yaml", "look: write")
+    fama.import_logs(write_lines(tmp_path / "a.jsonl", [*rows, {"messages": 1}]), roles=roles)
+    told = "\n".join(caplog.messages)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "1 unreadable records, the first " in told and "1 with the same messages as another episode" in told
+    assert "roles: no tool without a stated role is called look; a log without tools needs tools" in told
+    assert "2 user turns hold </think>" in told and "give strip_user_thinking, and import again" in told
+    assert "1 episodes have no outcome" in told and "--" not in told
+    caplog.clear()
+    fama.import_logs(write_lines(tmp_path / "b.jsonl", [{"messages": SAID, "success": True}]))
+    assert not caplog.records
+
+
 def test_tools_and_policy_are_attached_as_by_the_command(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", [{"messages": SAID, "success": True}])
     policy = write_json(tmp_path / "policy.txt", "Be brief.")
@@ -62,7 +79,7 @@ def test_tools_and_policy_are_attached_as_by_the_command(tmp_path: Path) -> None
     assert [got] == imported(tmp_path / "a.jsonl", tmp_path / "again", *flags, "--roles", str(roles))
 
 
-def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
+def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     episodes = fama.load_episodes(MOCK)
     assert episodes == list(read_episodes(MOCK)) and len(episodes) > 5
     few = [episode for episode in episodes if episode.outcome.status == "failure"][:3] + episodes[:1]
@@ -78,6 +95,15 @@ def test_failures_are_diagnosed_as_by_the_command(tmp_path: Path) -> None:
     assert {code for label in fama.diagnose(few, taxonomy=mine) for code in label.causes} <= {"ANY", "unexplained"}
     assert main(["diagnose", str(tmp_path / "few"), "--out", str(tmp_path / "own"), "--taxonomy", str(mine)]) == 0
     assert fama.diagnose(few, taxonomy=mine) == read_failures(tmp_path / "own")
+
+    assert not caplog.records
+    unknown = [episode.model_copy(update={"gold_actions": None}) for episode in few]
+    assert len(fama.diagnose(unknown)) == len(want)
+    fama.diagnose(few, judge="scripted:echo")
+    assert caplog.messages == [
+        f"{len(want)} failures have no reference actions: give a judge; detectors alone find little there",
+        "most answers cannot be read; a judge that thinks first needs more max_tokens",
+    ]
 
     async def in_a_notebook() -> object:
         return fama.diagnose(few)

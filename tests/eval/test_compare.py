@@ -306,7 +306,6 @@ async def test_tracks_are_never_mixed(tmp_path: Path, track: str, arm: str, expe
         ({"arms": [{"name": "nobody"}]}, "unknown selector 'nobody'"),
         ({"failures": "x.jsonl"}, "may not see failed episodes"),
         ({"track": "retrospective"}, "needs the failures.jsonl"),
-        ({"bootstrap": 3}, "at least 100"),
         ({"tasks": 99}, "99 asked for"),
         ({"replay": "x.parquet", "cadence": "turn"}, "turn cannot be replayed"),
         (

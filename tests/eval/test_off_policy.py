@@ -157,6 +157,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     write_outcomes(tmp_path / "outcomes.parquet", rows, {"synthetic": True})
     arms = "arms=[{name: none}, {name: fixed, label: TSA, options: {subset: [TSA]}}]"
     table = f"replay={tmp_path / 'outcomes.parquet'}"
+    few = ["value", table, arms, "split=train", "tasks=24", "bootstrap=99", "--out", str(tmp_path / "few")]
+    assert main(few) == 2 and not (tmp_path / "few").exists()
     assert main(["value", table, arms, "split=train", "tasks=24", "--out", str(tmp_path / "value")]) == 0
     shown = capsys.readouterr().out
     assert "doubly robust %" in shown and "TSA" in shown and "of 24" in shown

@@ -175,7 +175,7 @@ def test_a_plan_refuses_what_the_run_would(tmp_path: Path, capsys: pytest.Captur
     for wrong, told in (
         ("lattice=pyproject.toml", "pyproject.toml: not a readable parquet file"),
         ("lambdas=[0.1]", "lambdas: curves are replayed"),
-        ("bootstrap=10", "bootstrap: 10 resamples"),
+        ("bootstrap=10", "bootstrap: Input should be greater than or equal to 100; got 10"),
     ):
         assert main([*command, wrong]) == 2
         assert told in capsys.readouterr().err

@@ -1,4 +1,9 @@
+import asyncio
+from dataclasses import replace
+
+from fama.dialogue.turns import given_before_user
 from fama.episodes.records import Note
+from fama.helpers.base import HelperContext
 from fama.helpers.forms import ASK_YES
 from fama.helpers.verifier import ASK_AGAIN, build
 from tests.support.note_states import LOANS, TOOLS, Chat, tool
@@ -184,3 +189,21 @@ def test_of_several_identity_tools_the_one_whose_details_are_known_comes_first()
     chat.call("get_loan", LOANS["loans"][0], loan_id="L11").say("Your e-mail, or name and postcode?")
     chat.user("I have no mail. My name is Ada Ng, postcode 19122.")
     assert chat.note(build()) == "Suggested next tool: verify_reader_by_name, before anything else."
+
+
+def test_a_conversation_that_the_agent_enters_later_gets_each_note_once_a_turn() -> None:
+    ask = "Suggested next tool: respond, to ask for email and pin."
+    opened = Chat().user("Hello?").say("Hi! How can I help?").user("Renew loan L11.").state()
+    state = replace(opened, turn=0)  # what an environment opens with is no decision of the agent
+    assert asyncio.run(build().note(state, HelperContext())).text == ask
+    given = (0, Note(helper="Verifier", text=ask, tokens=0))
+    called = Chat().user("Hello?").say("Hi! How can I help?").user("Renew loan L11.").call("get_hours", {"to": 17})
+    state = replace(called.state(), turn=1, noted=(given,))
+    assert given_before_user(state, "Verifier", ask) == 0
+    state = replace(called.say("We close at five.").user("And my loan?").state(), turn=2, noted=(given,))
+    assert given_before_user(state, "Verifier", ask) == 1
+
+
+def test_before_the_users_first_words_nothing_was_given_before_them() -> None:
+    state = replace(Chat().say("Hi! How can I help?").state(), noted=((0, Note(helper="TSA", text="x", tokens=0)),))
+    assert given_before_user(state, "TSA", "x") == 0

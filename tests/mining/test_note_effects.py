@@ -29,7 +29,7 @@ def tried(helper: str, *outcomes: ProbeOutcome, **changes: Any) -> list[Interven
             members=(helper,),
             notes=() if outcome == "no note" else (Note(helper=helper, text="x", tokens=1),),
             outcome=outcome,
-            **changes,
+            **{"before": "a", "after": "a" if outcome == "same action" else "b", **changes},
         )
         for turn, outcome in enumerate(outcomes)
     ]
@@ -143,6 +143,20 @@ def test_a_note_whose_effect_one_folder_knows_is_known(tmp_path: Path) -> None:
     whole = folder(tmp_path, "whole", repair("1", "failed", *tried("Alpha", "success", "not run")))
     (found,) = effects(cut, whole).values()
     assert (found.flipped, found.changed, found.unknown) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("arm", [None, "fixed"])
+def test_of_two_replies_that_could_not_be_read_nobody_knows_whether_they_are_the_same(
+    arm: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unread = tried("Alpha", "failure" if arm else "same action", subset=POOL if arm else None, before=None, after=None)
+    read = tried("Alpha", "no note", "same action", subset=POOL if arm else None)
+    out = folder(tmp_path, "one", repair("1", "failed", *unread, *read[1:], arm=arm))
+    (found,) = effects(out).values()
+    assert (found.notes, found.changed, found.same, found.unknown) == (2, 0, 1, 1)
+    assert (found.same_share.value, found.same_share.n) == (1.0, 1)
+    assert cli.main(["effects", str(out)]) == 0
+    assert "or no action could be read with and without it" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_yaml_helper_has_the_name_of_its_file_s_content(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def deep(levels: int) -> bytes:
     return b'{"model":"m","messages":[{"role":"user","content":"x"}],"a":' + b"[" * levels + b"]" * levels + b"}"
 
 
+def test_one_connection_more_than_the_limit_is_answered_503(
+    upstream: tuple[ScriptedUpstream, str], advisor: Advisor
+) -> None:
+    with endpoint(upstream[1], advisor, limits={"connections": 1, "in_flight": 1}) as one:
+        with httpx.Client(trust_env=False) as first, httpx.Client(trust_env=False) as second:
+            asked = [client.get(f"{one.address}/health").status_code for client in (first, second, first)]
+    assert asked == [200, 503, 200]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

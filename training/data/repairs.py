@@ -34,8 +34,8 @@ def repair_examples(
         episodes: the mined episodes and the executed repairs, by id.
         pool: helpers of the router, in pool order.
         cost: unit of ``Example.tokens``.
-        balance: total weight of the decisions at which nothing changed the outcome, as a multiple of that of the
-            others; they are many. None weighs every decision alike.
+        balance: largest total weight of the decisions at which nothing changed the outcome, as a multiple of that of
+            the others; they are many. None weighs every decision alike.
 
     Raises:
         BadInput: another pool, or an episode is missing.

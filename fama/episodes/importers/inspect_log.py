@@ -25,7 +25,7 @@ _MARKS = frozenset("c i p n yes no true false".split())
 def read(path: Path, **options: str) -> Iterator[Episode]:
     """Read the episodes of one log.
 
-    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what it does not say.
+    Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it.
 
     The benchmark is the log's task, a trial an epoch, the agent its solver. The first score decides: 1, true or ``C``
     is a success. A sample that was invalidated is an error at the environment. An ``.eval`` file is read sample by
