@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.annotation.labels import NONE
 from eval.metrics.figure_text import legend_text, plain_text
 from eval.metrics.formats import p_statement
 from eval.stats.paired import holm
@@ -38,7 +39,8 @@ class CategoryShare(Record):
 class Profile(Record):
     """The categories of one set of failures.
 
-    A failure with two primary categories counts in both; one without a cause counts as ``NO_CAUSE`` alone.
+    A failure with two primary categories counts in both; one without a cause counts as ``NO_CAUSE`` alone, one that no
+    category fits as ``NONE``.
     """
 
     name: str
@@ -205,8 +207,9 @@ def _by_task(failures: Sequence[Failure], codes: Sequence[str]) -> tuple[Array, 
     for failure in failures:
         place = places[str(failure.key)]
         totals[place] += 1
+        causes = failure.causes or (NONE,)
         for index, code in enumerate(codes):
-            counts[place, index] += code in failure.causes
+            counts[place, index] += code in causes
     return counts, totals
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fama.diagnosis.crosswalk import Crosswalk, load_crosswalk
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
+from fama.episodes.jsonl import existing_file
 from fama.episodes.records import Failure
-from fama.episodes.store import given_labels
+from fama.episodes.store import FAILURES, given_labels
 from fama.errors import BadInput
 
 NONE = "none"
@@ -35,24 +36,58 @@ def load_scheme(taxonomy_file: str | None, crosswalk_file: str | None) -> tuple[
     return taxonomy, crosswalk
 
 
-def read_labels(paths: Sequence[Path], crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
-    """Read labels by annotator and episode, all under the crosswalk's taxonomy.
+def label_file(path: Path) -> Path:
+    """Return the one name of a label file, however it is given: itself, by a link, or by its folder.
+
+    Raises:
+        BadInput: nothing is there.
+    """
+    return existing_file(path, FAILURES).resolve()
+
+
+def refuse_twice(paths: Iterable[Path], why: str) -> None:
+    """Refuse a label file that is given twice.
+
+    Raises:
+        BadInput: names the file and says why not.
+    """
+    if twice := [path for path, count in Counter(map(label_file, paths)).items() if count > 1]:
+        raise BadInput(f"{twice[0]}: is given twice; {why}, name each file once")
+
+
+def check_codes(path: Path, named: Iterable[str], taxonomy: Taxonomy) -> None:
+    """Refuse a label that names no category of a taxonomy: it would count as one that names none.
+
+    Raises:
+        BadInput: names the category.
+    """
+    if unknown := set(named) - {*taxonomy.codes}:
+        known = ", ".join(taxonomy.codes)
+        raise BadInput(
+            f"{path}: names {min(unknown)!r}, which is no category of {taxonomy.version} ({known}); give labels of "
+            "it, or the file of their own taxonomy where the command takes one"
+        )
+
+
+def read_labels(paths: Sequence[Path], taxonomy: Taxonomy, crosswalk: Crosswalk) -> dict[str, dict[str, Failure]]:
+    """Read labels by annotator and episode, all under one taxonomy, the crosswalk's.
 
     Labels that were only begun are left out. An annotator who is in several files counts as several, named after the
     files.
 
     Raises:
-        BadInput: a file cannot be read, a label is unknown, or an annotator labels an episode twice in one file.
+        BadInput: a file cannot be read or is given twice, a label is unknown, or an annotator labels an episode twice
+            in one file.
     """
-    if twice := [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]:
-        raise BadInput(f"{twice[0]}: is given twice; one annotator would agree with itself, name each file once")
+    refuse_twice(paths, "one annotator would agree with itself")
     by_source: dict[tuple[str, str], dict[str, Failure]] = {}
     for path in paths:
         for failure in given_labels(path):
             labels = by_source.setdefault((failure.labeller, str(path)), {})
             if failure.episode_id in labels:
                 raise BadInput(f"{path}: {failure.labeller} labels episode {failure.episode_id} twice; delete one line")
-            labels[failure.episode_id] = crosswalk.translate(failure)
+            labels[failure.episode_id] = found = crosswalk.translate(failure)
+            check_codes(path, (*found.primary, *found.categories), taxonomy)
     files = Counter(annotator for annotator, _ in by_source)
     named = {
         annotator if files[annotator] == 1 else f"{annotator} ({path})": labels

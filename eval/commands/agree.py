@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Read the labels, bring them under one taxonomy, print agreement by category and by pair."""
     from eval.annotation.agreement import agreement
-    from eval.annotation.labels import load_scheme, read_labels
+    from eval.annotation.labels import label_file, load_scheme, read_labels
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
@@ -41,8 +41,12 @@ def main(args: argparse.Namespace) -> int:
         raise BadInput(f"--on {args.on}: F1 is against a reference; add --reference FILE, or leave it out")
     args.on = args.on or "primary"
     taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
-    paths = [Path(name) for name in (*args.files, *([args.reference] if args.reference else []))]
-    labels = read_labels(list(dict.fromkeys(paths)), crosswalk)
+    paths = [Path(name) for name in args.files]
+    if args.reference:
+        given = {label_file(path): path for path in paths}
+        args.reference = given.get(label_file(Path(args.reference)), Path(args.reference))
+        paths = list(dict.fromkeys([*paths, args.reference]))
+    labels = read_labels(paths, taxonomy, crosswalk)
     found = agreement(labels, taxonomy.codes, draws=args.bootstrap)
     scored = _scored(args, labels, taxonomy.codes) if args.reference else []
     if args.json:

@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     out = Path(args.out)
     _check_replaced(out)
     taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
-    labels = read_labels([Path(name) for name in args.files], crosswalk)
+    labels = read_labels([Path(name) for name in args.files], taxonomy, crosswalk)
     found = combine(labels, taxonomy.codes, taxonomy.version, args.method)
     if not found.labels:
         raise BadInput(f"{' and '.join(labels)} label no failure in common; were they given the same episodes?")

@@ -145,8 +145,8 @@ def executed(folder: Path, taxonomy: Taxonomy) -> dict[str, Evidence]:
         if repair.kind != "failed" or repair.repair is None or repair.decisive is None:
             continue
         notes = [placed for placed in repair.repair if placed.decision == repair.decisive] or list(repair.repair)
-        covers = [code for placed in notes for code in sorted(_covers(pool, placed.note.helper))]
-        category = next((code for code in covers if code in taxonomy.codes), None)
+        covers = [code for placed in notes for code in sorted(_covers(pool, placed.note.helper, taxonomy))]
+        category = next(iter(covers), None)
         if category is None:
             continue
         told = "; ".join(f"{placed.note.helper}: {placed.note.text}" for placed in notes)
@@ -155,9 +155,10 @@ def executed(folder: Path, taxonomy: Taxonomy) -> dict[str, Evidence]:
     return found
 
 
-def _covers(pool: "Mapping[str, Helper]", name: str) -> frozenset[str]:
+def _covers(pool: "Mapping[str, Helper]", name: str, taxonomy: Taxonomy) -> frozenset[str]:
     """Return what a helper stands for; a note is signed with the helper's name, whatever its form."""
-    return frozenset().union(*(helper.covers for key, helper in pool.items() if base_of(key) == base_of(name)))
+    own = frozenset().union(*(helper.covers for key, helper in pool.items() if base_of(key) == base_of(name)))
+    return taxonomy.covered_by(name, own)
 
 
 def _profiles(path: Path, out: Path, taxonomy: Taxonomy) -> "dict[str, Profile]":

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a table a profile and what the drift test says."""
     from eval.annotation.failure_profiles import draw_profiles, drift, in_words, profile, unlike_labels
+    from eval.annotation.labels import NONE, check_codes, refuse_twice
     from fama.diagnosis.taxonomy import load_taxonomy
     from fama.episodes.records import NO_CAUSE
     from fama.episodes.store import given_labels
@@ -36,13 +36,14 @@ def main(args: argparse.Namespace) -> int:
 
         check_name(args.figure)
     taxonomy = load_taxonomy(Path(args.taxonomy) if args.taxonomy else None)
-    codes = (*taxonomy.codes, NO_CAUSE)
     paths = [*([args.against] if args.against else []), *args.files]
-    if twice := [path for path, count in Counter(Path(path).resolve() for path in paths).items() if count > 1]:
-        raise BadInput(f"{twice[0]}: is given twice; a profile has not drifted from itself, name each file once")
+    refuse_twice(map(Path, paths), "a profile has not drifted from itself")
     labels = {path: given_labels(Path(path)) for path in paths}
     for path, failures in labels.items():
         _check_taxonomy(path, failures, taxonomy.version)
+        check_codes(Path(path), (code for label in failures for code in label.primary), taxonomy)
+    bare = any(not label.causes for failures in labels.values() for label in failures)
+    codes = (*taxonomy.codes, NO_CAUSE, *([NONE] if bare else []))
     profiles = [profile(path, failures, codes) for path, failures in labels.items()]
     drifts = {path: drift(labels[args.against], labels[path], codes) for path in args.files} if args.against else {}
     unlike = {path: unlike_labels(labels[args.against], labels[path]) for path in drifts}

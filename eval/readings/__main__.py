@@ -12,8 +12,8 @@ from eval.readings.annotator_agreement import (
     agreement_markdown,
     measure_agreement,
     of_detectors,
-    of_failure,
     of_reading,
+    read_named,
 )
 from eval.readings.draw import AGAIN as AGAIN_STRATA
 from eval.readings.draw import AGAIN_SEED, MORE_SEED, SEED, draw_failures, read_logs
@@ -29,7 +29,6 @@ from eval.readings.reader_answers import faults
 from eval.readings.readings import AGAIN, FILES, FOLDER, MORE, PARTS, final, publish, read_readings, readers, tuning
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode
-from fama.episodes.store import read_failures
 from fama.errors import BadInput, FamaError
 from fama.files import write_atomically
 from fama.provenance import git_commit
@@ -157,8 +156,7 @@ def _agree(episodes: Sequence[Episode], args: argparse.Namespace) -> str:
             measure_agreement(name, readings, {o: of_detectors(known[o], taxonomy, shown) for o in readings}, tasks)
         )
     for path in args.labels:
-        named = {label.episode_id: of_failure(label) for label in read_failures(path)}
-        rows.append(measure_agreement(path.parent.name, readings, named, tasks))
+        rows.append(measure_agreement(path.parent.name, readings, read_named(path, taxonomy), tasks))
     if args.record:
         version, commit = taxonomy.version, git_commit()
         record_scores(

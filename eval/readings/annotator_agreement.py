@@ -1,11 +1,13 @@
 """Agreement of labels with readings: category, party and step, with intervals over tasks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from eval.annotation.agreement import STEPS, cohen_kappa
+from eval.annotation.labels import check_codes
 from eval.metrics.formats import count, percent
 from eval.readings.reader_answers import Reading
 from fama.diagnosis.detectors.base import collect_findings
@@ -13,6 +15,7 @@ from fama.diagnosis.orchestrator import by_rule
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Failure, Record
+from fama.episodes.store import given_labels
 from fama.intervals import Interval, clustered_share, percentile_interval, task_weights
 
 DRAWS = 2000
@@ -56,6 +59,17 @@ def of_reading(reading: Reading) -> Named:
 def of_failure(label: Failure) -> Named:
     """Return what a label names: the first primary category."""
     return Named(label.primary[0] if label.primary else None, label.blame, label.step)
+
+
+def read_named(path: Path, taxonomy: Taxonomy) -> dict[str, Named]:
+    """Return what the labels of a file name, by episode; labels that were only begun name nothing.
+
+    Raises:
+        BadInput: there are none, or one names no category of the taxonomy.
+    """
+    labels = given_labels(path)
+    check_codes(path, (code for label in labels for code in label.primary), taxonomy)
+    return {label.episode_id: of_failure(label) for label in labels}
 
 
 def of_detectors(episode: Episode, taxonomy: Taxonomy, references: bool = True) -> Named:

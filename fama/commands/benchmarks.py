@@ -76,8 +76,8 @@ async def _check(name: str, folders: list[Path]) -> int:
     versions: set[str] = set()
     episodes = chain.from_iterable(map(read_episodes, folders))
     for episode in tqdm(episodes, unit="episode", disable=not sys.stderr.isatty()):
-        if episode.outcome.status == "error":
-            counts["errors"] += 1
+        if episode.outcome.status == "error" or episode.reward is None:
+            counts["no reward"] += 1
             continue
         try:
             replayed = await replay(benchmark, episode)
@@ -95,7 +95,7 @@ async def _check(name: str, folders: list[Path]) -> int:
         raise BadInput(f"{folders[0]}: holds no episode with a reward; import logs of {name} first")
     print(
         f"{counts['agree']} of {counts['replayed']} rewards as logged ({counts['agree'] / counts['replayed']:.1%}); "
-        f"{counts['errors']} episodes without a reward left out; {', '.join(sorted(versions))}"
+        f"{counts['no reward']} episodes without a reward left out; {', '.join(sorted(versions))}"
     )
     return 0 if counts["agree"] == counts["replayed"] else 1
 

@@ -108,20 +108,19 @@ async def diagnose_episode(
 
     ``executed`` holds what mining showed of an episode, by its id: it outranks what was only read.
 
-    ``use_evidence`` False withholds the detectors' findings from the judge and from its label. ``context_tokens`` is
-    what one analyst's prompt may take.
+    ``use_evidence`` False withholds all findings from the judge, and the detectors' from its label. ``context_tokens``
+    is what one analyst's prompt may take.
 
     Raises:
         ModelError: the judge's endpoint failed after all retries.
     """
     trace = Trace.of(episode)
-    found = collect_findings(trace, taxonomy)
-    if executed and (shown_by_mining := executed.get(episode.id)) is not None:
-        found = (shown_by_mining, *found)
+    shown_by_mining = () if executed is None or episode.id not in executed else (executed[episode.id],)
+    found = (*shown_by_mining, *collect_findings(trace, taxonomy))
     if judge is None:
         merged = by_rule(trace, found, taxonomy)
         return Labelled(_failure(episode, merged.__dict__, found, "detectors", taxonomy), ())
-    shown: tuple[Evidence, ...] = found if use_evidence else ()
+    shown = found if use_evidence else shown_by_mining
     verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens)
     evidence = (*shown, *as_evidence(verdicts))
     merged = await by_model(trace, evidence, verdicts, taxonomy, judge)

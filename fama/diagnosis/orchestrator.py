@@ -102,6 +102,11 @@ def rests_on(label: Failure) -> str:
     return next(kind for family, kind in KINDS if best.source.startswith(family))
 
 
+def is_executed(evidence: Sequence[Evidence]) -> bool:
+    """Return whether mining showed that notes repair the episode."""
+    return any(item.source.startswith("executed:") for item in evidence)
+
+
 def credit(trace: Trace, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """Return the findings without those that the agent repaired: the call failed, and the same tool worked later."""
     return tuple(item for item in evidence if not (matches(item.source, _OF_CALL) and _is_repaired(trace, item)))
@@ -182,7 +187,7 @@ def blame_of(trace: Trace, evidence: Sequence[Evidence]) -> Blame:
     if the agent tried a busy tool at least three times and it never worked; else the agent.
     """
     sources = {item.source for item in evidence}
-    if any(source.startswith("executed:") for source in sources):
+    if is_executed(evidence):
         return "agent"  # with notes it succeeded, with this user and these tools
     if "user:endless" in sources:
         return "user"
@@ -226,8 +231,13 @@ async def by_model(
     taxonomy: Taxonomy,
     judge: ChatModel,
 ) -> Merged:
-    """Merge in one call; the rule decides when its answer cannot be parsed. The call is billed either way."""
+    """Merge in one call, billed either way; the rule decides when its answer cannot be parsed.
+
+    It decides without a call where notes repaired the episode: what was executed outranks what a judge reads.
+    """
     fallback = by_rule(trace, evidence, taxonomy)
+    if is_executed(evidence):
+        return fallback
     told = render(
         PROMPTS[1],
         findings=render_findings(credit(trace, evidence)),
@@ -240,8 +250,9 @@ async def by_model(
     answer, ledger = await ask_json(judge, messages, "orchestrator", form, max_tokens=160)
     if answer is None:
         return Merged(**{**fallback.__dict__, "ledger": ledger})
-    primary = tuple(code for code in taxonomy.codes if code in answer.primary)[:MAX_PRIMARY]
-    named = {*primary, *fallback.categories, *(v.category for v in verdicts if v.present)}
+    primary = tuple(dict.fromkeys(answer.primary))[:MAX_PRIMARY]
+    by_findings = () if fallback.rationale == UNEXPLAINED else fallback.categories
+    named = {*primary, *by_findings, *(v.category for v in verdicts if v.present)}
     agreed = sum(bool(v.present) == (v.category in primary) for v in verdicts if v.present is not None)
     asked = sum(v.present is not None for v in verdicts)
     return Merged(

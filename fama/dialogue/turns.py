@@ -12,11 +12,11 @@ from fama.subsets import base_of
 _THOUGHT = re.compile(r"^.*</think>", re.DOTALL)
 _YES = re.compile(
     r"\b(?:yes|yep|yeah|yup|sure|correct|right|confirm(?:ed)?|go ahead|please do|do it|proceed|sounds good"
-    r"|that'?s (?:it|right|fine)|ok(?:ay)?|absolutely|exactly|perfect)\b",
+    r"|that['’]?s (?:it|right|fine)|ok(?:ay)?|absolutely|exactly|perfect)\b",
     re.IGNORECASE,
 )
 _NO = re.compile(
-    r"\b(?:no|nope|not|don'?t|wait|actually|instead|stop|hold on|rather|changed my mind|never mind)\b", re.IGNORECASE
+    r"\b(?:no|nope|not|don['’]?t|wait|actually|instead|stop|hold on|rather|changed my mind|never mind)\b", re.IGNORECASE
 )
 _CONSENT = re.compile(
     r"\b(yes|yeah|yep|yup|sure|ok|okay|confirm\w*|correct|right|go ahead|proceed|please do|do it|sounds good|agree\w*|"
@@ -29,7 +29,9 @@ _TAKES = re.compile(
     r"|never mind|live with)\b",
     re.IGNORECASE,
 )
-_INSISTS = re.compile(r"\b(?:please|insist|really|can'?t be right|don'?t (?:agree|accept)|still (?:want|need))\b", re.I)
+_INSISTS = re.compile(
+    r"\b(?:please|insist|really|can['’]?t be right|don['’]?t (?:agree|accept)|still (?:want|need))\b", re.I
+)
 _CORRECTION = re.compile(
     r"\b(?:actually|wait|instead(?! of)|correction|i meant|hold on|changed my mind|on second thought|my mistake"
     r"|scratch that|make that"

@@ -8,7 +8,7 @@ from fama.dialogue.calls import PairedCall, pair_calls
 from fama.envs.base import Action, Benchmark, Environment, UserModel
 from fama.episodes.foreign.fields import REWARD_TOLERANCE
 from fama.episodes.records import Episode, LedgerRow, Message
-from fama.errors import ModelError
+from fama.errors import ModelError, UserFault
 from fama.models.base import ChatReply, ChatRequest
 
 NOT_CARRIED_OUT = frozenset({"loop", "unparseable"})
@@ -59,8 +59,8 @@ class Replayed:
 
     @property
     def agrees(self) -> bool:
-        """True when the rewards are the same."""
-        return abs(self.reward - (self.episode.reward or 0.0)) < REWARD_TOLERANCE
+        """True when the rewards are the same; a log without one agrees with nothing."""
+        return self.episode.reward is not None and abs(self.reward - self.episode.reward) < REWARD_TOLERANCE
 
 
 async def replay(benchmark: Benchmark, episode: Episode) -> Replayed:
@@ -93,9 +93,12 @@ async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environmen
             continue
         if observation.done:
             break
-        if action.tool is None and not any(m.role == "user" for m in episode.messages[index + 1 :]):
+        try:
+            observation = await environment.step(action)
+        except UserFault:
+            if action.tool is not None or any(m.role == "user" for m in episode.messages[index + 1 :]):
+                raise
             break  # the log was cut before the user answered
-        observation = await environment.step(action)
         if difference or observation.role != "tool" or result_step is None:
             continue
         if (observation.content or "") != (episode.messages[result_step].content or ""):

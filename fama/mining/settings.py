@@ -62,8 +62,8 @@ class MineSettings(Settings):
     search: str = "elimination"
     """A name of the registry of searches."""
     exact: int = Field(default=60, ge=0)
-    """Calls for proving that no smaller repair exists, once among the notes of the repair that was found and once among
-    all, thus up to twice per failure; 0 proves nothing."""
+    """Calls for proving that no smaller repair exists, first among the notes of the repair that was found, then, with
+    what is left of them, among all; 0 proves nothing."""
     continuations: int = Field(default=1, ge=1)
     """Times that each branch is run; above 1 (at a temperature above 0) its outcome is a share."""
     share: float = Field(default=0.5, gt=0, le=1)

@@ -138,6 +138,15 @@ async def test_the_model_form_uses_the_answer() -> None:
     assert "no yes" in seen[0]
 
 
+async def test_the_models_first_category_stays_first_and_a_guess_of_the_rule_is_none_of_its_own() -> None:
+    reply = {"primary": ["IFU", "CM", "IFU", "DCV"], "step": 3, "blame": "agent", "rationale": "r"}
+    merged = await by_model(PLAIN, (), (), TAXONOMY, ScriptedModel("j", lambda _: json.dumps(reply)))
+    assert (merged.primary, merged.categories) == (("IFU", "CM"), ("CM", "IFU"))
+    alone = json.dumps({**reply, "primary": ["DCV"]})
+    merged = await by_model(PLAIN, (), (), TAXONOMY, ScriptedModel("j", lambda _: alone))
+    assert merged.categories == ("DCV",)
+
+
 async def test_only_the_findings_differ_between_episodes_so_that_a_server_keeps_the_rest_cached() -> None:
     heads: list[str] = []
     tails: list[str] = []

@@ -226,6 +226,7 @@ def test_tables_survive_depth_and_odd_data() -> None:
     [
         ("Yes, please go ahead.", True, True),
         ("Yes, but wait.", False, True),
+        ("Please don’t go ahead.", False, True),
         ("I'd like the red one.", False, True),
         ("No, thanks.", False, False),
         ("Hm, how long does it take?", False, False),

@@ -251,6 +251,21 @@ def test_a_run_is_exported_for_the_benchmarks_own_evaluator(
     assert "is of helpdesk; give folders of acebench" in capsys.readouterr().err
 
 
+def test_an_answer_in_words_is_exported(toy: Path, tmp_path: Path) -> None:
+    """Nobody speaks after it: the replay must not take the log for one that was cut before the user answered."""
+    answer = "Missing necessary parameters (n, to) for the api (lend)"
+    out = str(tmp_path / "run")
+    SCRIPTED.add(
+        "says", ScriptedModel("scripted:says", lambda _: json.dumps({"tool": "respond", "arguments": {"text": answer}}))
+    )
+    setup = ["model.name=scripted:says", "benchmark=acebench", "split=test", "tasks=1", "demonstrations=0"]
+    assert main(["run", "domain=special_incomplete", *setup, "--out", out]) == 0
+    SCRIPTED.remove("says")
+    assert main(["export", out, "--to", "acebench", "--out", str(tmp_path / "ace")]) == 0
+    (file,) = (tmp_path / "ace").rglob("data_special_incomplete_result.json")
+    assert json.loads(file.read_text())["result"] == answer
+
+
 def test_calls_are_read_and_written() -> None:
     calls: tuple[BracketCall, ...] = (("a.b", {"x": [1, {"y": None}], "z": "it's"}), ("c", {}))
     assert read_calls(write_calls(calls)) == calls

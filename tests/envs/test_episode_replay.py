@@ -8,6 +8,7 @@ from fama.envs.base import Action, Environment, Observation, Reward, UserModel
 from fama.envs.episode_replay import replay
 from fama.envs.user_model import ask_user
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, ToolCall
+from fama.errors import UserFault
 
 GREETING = Message(role="assistant", content="Hi!")
 BYE = "bye"
@@ -111,3 +112,24 @@ async def test_an_answer_that_differs_is_told_at_its_own_message() -> None:
 
 async def test_a_call_whose_result_the_log_lacks_does_not_differ() -> None:
     assert (await replay(Desks(), _logged(GREETING, ASKS, BOTH, _result("A"), DONE, THANKS))).agrees
+
+
+async def test_words_that_end_an_episode_are_said_and_a_cut_log_ends_before_an_answer() -> None:
+    class Closing(Desk):
+        async def step(self, action: Action) -> Observation:
+            if action.tool is None and action.text == BYE:
+                self._filed = ["A", "B"]
+                return Observation("user", None, done=True)
+            return await super().step(action)
+
+    class Closings(Desks):
+        def environment(self, domain: str, task_id: str, user: UserModel | None = None) -> Environment:
+            assert user is not None
+            return Closing(user)
+
+    said = Message(role="assistant", content=BYE)
+    assert (await replay(Closings(), _logged(GREETING, ASKS, said))).reward == 1.0
+    cut = _logged(GREETING, ASKS, BOTH, _result("A"), _result("B"), DONE)
+    assert (await replay(Desks(), cut)).reward == 1.0
+    with pytest.raises(UserFault):
+        await replay(Desks(), _logged(GREETING, ASKS, DONE, DONE, Message(role="user", content="Hm.")))

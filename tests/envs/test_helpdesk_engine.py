@@ -12,6 +12,7 @@ from fama.envs.helpdesk.gold import gold_actions, play
 from fama.envs.helpdesk.task_records import call, say
 from fama.envs.helpdesk.tasks import analysis_of, build_task, generator_of
 from fama.envs.helpdesk.user.llm import MAX_TURNS
+from fama.envs.helpdesk.user.recognition import refuses, understand
 from fama.episodes.records import LedgerRow
 from fama.errors import EnvironmentFault, ModelError, UserFault
 from fama.models.base import ChatReply, ChatRequest
@@ -250,6 +251,36 @@ async def test_a_model_that_says_no_has_not_agreed() -> None:
     observation = await world.reset(0)
     observation = await world.step(say("Hello?")) if not observation.done else observation
     assert [row.role for row in observation.ledger] == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "agreed"),
+    [
+        ("Shall I cancel it?", "Yes, please go ahead. No other changes.", True),
+        ("Shall I go ahead?", "Sure. I don’t need anything else.", True),
+        ("Shall I cancel it?", "Please don’t go ahead.", False),
+        ("Shall I cancel it?", "Yes, but not that one.", False),
+        ("To cancel it, what is your e-mail?", "Sure, it is {email}.", False),
+        ("Is {email} your e-mail?", "Yes, that is correct.", False),
+        ("Is your postcode {postcode}, is that right?", "Yes.", False),
+    ],
+)
+async def test_a_model_agrees_to_a_change_and_to_nothing_else(asked: str, said: str, agreed: bool) -> None:
+    task_id = first("shop", "cancel")
+    task = build_task("shop", task_id)
+    voice = Voice(said.format(**task.identity))
+    gold = [a for a in task.gold if a.tool is not None]
+    report = say(f"You get {task.goals[0].facts[0].value} back.")
+    world = Helpdesk().environment("shop", task_id, UserModel(voice))
+    played = await play(world, [*gold[:3], say(asked.format(**task.identity)), *gold[3:-1], report, gold[-1]], 0)
+    assert played.reward.success is agreed
+
+
+async def test_a_refusal_with_a_typographic_apostrophe_is_one() -> None:
+    assert refuses("I’m sorry, that isn’t allowed.") and refuses("I can’t do that.")
+    assert not refuses("I can’t find it.")
+    heard = understand("I’ll cancel it now.", {}, (), frozenset())
+    assert heard == understand("I'll cancel it now.", {}, (), frozenset()) and heard.proposal
 
 
 async def test_faults_of_the_user_model_are_the_users() -> None:

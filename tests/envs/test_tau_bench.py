@@ -14,6 +14,8 @@ from fama.envs.base import BENCHMARKS, Action, UserModel
 from fama.envs.episode_replay import replay
 from fama.episodes.importers.base import IMPORTERS
 from fama.episodes.keys import TRAITS
+from fama.episodes.records import Outcome
+from fama.episodes.store import EpisodeStore, read_episodes
 from fama.errors import BadInput, EnvironmentFault, UserFault
 from tests.support.published_logs import FAILURE_LOGS, needs_logs
 from tests.support.scripted_player import Player
@@ -118,6 +120,11 @@ def test_the_check_replays_logs_and_names_what_differs(toy: Path, tmp_path: Path
     told = capsys.readouterr()
     assert "task 1, trial 0: logged 1, now 0; ended by done in the log" in told.out + told.err
     assert "0 of 1 rewards as logged" in told.out
+    known, unknown = read_episodes(tmp_path / "good")
+    rest = [unknown.model_copy(update={"reward": None, "outcome": Outcome(status="failure", reason="stated")})]
+    EpisodeStore(tmp_path / "half").rewrite([known, *rest])
+    assert main(["benchmarks", "check", "tau_bench", str(tmp_path / "half")]) == 0
+    assert "1 of 1 rewards as logged (100.0%); 1 episodes without a reward left out" in capsys.readouterr().out
 
 
 def test_checkouts_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

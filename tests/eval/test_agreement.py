@@ -12,6 +12,7 @@ from eval.annotation.agreement import agreement, cohen_kappa, fleiss_kappa, krip
 from eval.annotation.labels import read_labels
 from fama.cli import main
 from fama.diagnosis.crosswalk import load_crosswalk
+from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
@@ -106,7 +107,7 @@ def test_a_label_that_was_only_begun_is_none(tmp_path: Path, caplog: pytest.LogC
     touched = [label(0, "CM"), label(1, step=2), label(2).model_copy(update={"fits_none": True})]
     write_failures(tmp_path / "a.jsonl", touched)
     write_failures(tmp_path / "b.jsonl", [label(n, "CM", labeller="b") for n in range(3)])
-    labels = read_labels([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], load_crosswalk())
+    labels = read_labels([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], load_taxonomy(), load_crosswalk())
     assert set(labels["a"]) == {"e0", "e2"}
     assert "a.jsonl: 1 labels are left out" in caplog.text
     assert agreement(labels, CODES, draws=200).pairs[0].confusion == {"CM": {"CM": 1}, "none": {"CM": 1}}
@@ -178,7 +179,7 @@ def test_every_crosswalk_label_maps_to_our_codes() -> None:
 def test_one_labeller_in_two_files_is_two(tmp_path: Path) -> None:
     for name in ("x", "y"):
         write_failures(tmp_path / f"{name}.jsonl", [label(0, "CM")])
-    names = list(read_labels([tmp_path / "x.jsonl", tmp_path / "y.jsonl"], load_crosswalk()))
+    names = list(read_labels([tmp_path / "x.jsonl", tmp_path / "y.jsonl"], load_taxonomy(), load_crosswalk()))
     assert names == [f"a ({tmp_path / 'x.jsonl'})", f"a ({tmp_path / 'y.jsonl'})"]
 
 
@@ -201,6 +202,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         ([label(7, "CM", labeller="b")], "label no failure in common"),
         ([label(0, "CM", labeller="b"), label(0, "CM", labeller="b")], "b labels episode e0 twice"),
         ([label(0, "CM", labeller="b", taxonomy="zodiac/1")], "no crosswalk from it"),
+        (
+            [label(0, "ROW", labeller="b")],
+            "b.jsonl: names 'ROW', which is no category of fama-4/1 (DCV, WRCO, CM, IFU)",
+        ),
     ],
 )
 def test_bad_labels_are_one_line(
@@ -213,3 +218,26 @@ def test_bad_labels_are_one_line(
     assert part in error and error.count("\n") == 1
     assert main(["agree", str(tmp_path / "a.jsonl")]) == 2
     assert "at least two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["agree", "combine --out OUT", "profile --against LABELS"])
+def test_a_file_that_is_also_given_by_its_folder_is_given_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    write_failures(tmp_path / "a", [label(number, "CM") for number in range(4)])
+    name, *rest = command.replace("OUT", str(tmp_path / "out")).replace("LABELS", str(tmp_path / "a")).split()
+    files = [str(tmp_path / "a" / "failures.jsonl"), *([] if name == "profile" else [str(tmp_path / "a")])]
+    assert main([name, *files, *rest]) == 2
+    assert "a/failures.jsonl: is given twice; " in capsys.readouterr().err
+
+
+def test_a_reference_may_be_given_by_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_failures(tmp_path / name, [label(number, "CM") for number in range(4)])
+    files = [str(tmp_path / name / "failures.jsonl") for name in ("a", "b")]
+    assert main(["agree", *files, "--reference", str(tmp_path / "b"), "--json", "--bootstrap", "200"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["raters"] == [f"a ({path})" for path in files]
+    assert [one["reference"] for one in found["against"]] == [f"a ({files[1]})"]

@@ -144,3 +144,17 @@ def test_labels_of_another_taxonomy_are_refused_not_counted_as_none(
     assert f"{tmp_path / 'mine.jsonl'}: labelled under hotel/1, not under fama-4/1; " in capsys.readouterr().err
     assert main(["profile", str(tmp_path / "mine.jsonl"), "--taxonomy", str(own)]) == 0
     assert "ROW %" in capsys.readouterr().out
+
+
+def test_failures_that_fit_no_category_are_told_and_unknown_categories_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = [label(0, "CM"), label(1, "DCV"), *(label(n).model_copy(update={"fits_none": True}) for n in (2, 3))]
+    write_failures(tmp_path / "mine.jsonl", labels)
+    assert main(["profile", str(tmp_path / "mine.jsonl"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["profiles"]
+    counts = {share["category"]: share["count"] for share in found["shares"]}
+    assert counts == {"DCV": 1, "WRCO": 0, "CM": 1, "IFU": 0, "unexplained": 0, "none": 2}
+    write_failures(tmp_path / "other.jsonl", [label(0, "ROW")])
+    assert main(["profile", str(tmp_path / "other.jsonl")]) == 2
+    assert "other.jsonl: names 'ROW', which is no category of fama-4/1" in capsys.readouterr().err

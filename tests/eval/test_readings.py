@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from eval.readings.__main__ import main
-from eval.readings.annotator_agreement import Named, measure_agreement, of_detectors
+from eval.readings.annotator_agreement import Named, measure_agreement, of_detectors, read_named
 from eval.readings.draw import PER_TASK, SEED, STRATA, customer, draw_failures, read_logs
 from eval.readings.finding_weights import FindingChoice, cross_validate, fit_weights
 from eval.readings.judge import Judging, measure_judge
@@ -23,9 +23,10 @@ from eval.readings.reader_answers import Reading, ReadingAnswer, faults, read_an
 from eval.readings.readings import AGAIN, AGAIN_READERS, FOLDER, agree, final, read_readings
 from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
-from fama.episodes.store import EpisodeStore, read_failures
+from fama.episodes.store import EpisodeStore, read_failures, write_failures
 from fama.errors import BadInput
 from fama.settings import ModelSettings
+from tests.support.label_builders import label
 from tests.support.published_logs import FAILURE_LOGS, needs_logs
 
 STRATUM = Stratum(benchmark="tau-bench", domain="airline", backbone="b", strategy="fc", size=8)
@@ -343,6 +344,15 @@ def test_agreement_by_hand() -> None:
     assert {within: share.value for within, share in row.steps.items()} == {0: 0.25, 1: 0.5, 3: 0.75}
     chance = (1 + 1 * 2 + 1) / 16  # DCV, CM and IFU, each by how often either side names it
     assert row.kappa.value == pytest.approx((0.5 - chance) / (1 - chance))
+
+
+def test_labels_that_were_only_begun_name_nothing_and_unknown_categories_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "failures.jsonl"
+    write_failures(path, [label(0, "CM"), label(1, step=3), label(2).model_copy(update={"fits_none": True})])
+    assert read_named(path, load_taxonomy()) == {"e0": Named("CM", "agent", None), "e2": Named(None, "agent", None)}
+    write_failures(path, [label(0, "ROW", taxonomy="hotel/1")])
+    with pytest.raises(BadInput, match="names 'ROW', which is no category of fama-4/1"):
+        read_named(path, load_taxonomy())
 
 
 def test_a_judge_is_measured_kept_and_told(tmp_path: Path) -> None:

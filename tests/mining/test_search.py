@@ -177,8 +177,22 @@ async def test_a_proof_takes_no_more_calls_than_allowed() -> None:
         await SEARCHES.load("elimination")(free, 0)
         world = RandomWorld(number, 4, ("A", "B", "C"), luck=0.01)
         await SEARCHES.load("elimination")(world, 30)
-        # two proofs, and at most one decision's pairs and one run to the end beyond each
-        assert world.calls <= free.calls + 2 * (30 + 3 + world.steps)
+        # both proofs together, and at most one decision's pairs and one run to the end beyond
+        assert world.calls <= free.calls + 30 + 3 + world.steps
+
+
+async def test_two_proofs_share_what_is_allowed() -> None:
+    """The first alone, among the notes of a repair of four, takes more than both may."""
+
+    class Asking(Needing):
+        async def probe(self, given: Schedule, turn: int, members: Subset) -> Effect:
+            self.calls += 1
+            return await super().probe(given, turn, members)
+
+    free, world = Asking(NEEDED), Asking(NEEDED)
+    await SEARCHES.load("elimination")(free, 0)
+    assert not await SEARCHES.load("elimination")(world, 12)
+    assert world.calls - free.calls <= 12 + 1
 
 
 async def test_a_budget_ends_the_search_at_once() -> None:

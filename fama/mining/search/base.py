@@ -88,8 +88,7 @@ class Search(Protocol):
     async def __call__(self, world: World, exact: int) -> bool:
         """Search; return whether it is proven that no repair has fewer notes than ``world.best()``, or none exists.
 
-        ``exact`` is the number of calls that one proof may take; a search may try several. A budget that
-        ends raises through.
+        ``exact`` is the number of calls that its proofs may take together. A budget that ends raises through.
         """
         ...
 

@@ -17,7 +17,7 @@ async def prove(world: World, calls: int | None, within: Schedule | None = None)
     of them is needed for it: otherwise the run without it is the same. So it is enough to extend schedules by such
     notes, decision after decision, with few notes first. (A helper whose later notes depend on what it said before may
     make an exception: a note that changes no action may then change a later note.) ``within`` restricts the points.
-    It gives up, with False, before the level after which ``calls`` are spent.
+    It gives up, with False, before the next notes once ``calls`` are spent.
     """
     start = world.calls
     levels: dict[int, list[Schedule]] = {0: [NOTHING]}

@@ -9,6 +9,7 @@ from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
 from fama.envs.helpdesk.task_records import Domain, Task
 from fama.envs.helpdesk.user.phrasing import pick
+from fama.envs.helpdesk.user.recognition import straight
 from fama.envs.helpdesk.user.scripted_user import ScriptedUser, SimulatedUser, UserReply
 from fama.envs.user_model import ask_user
 from fama.prompts import render_text
@@ -17,12 +18,17 @@ from fama.randomness import derive_seed, generator
 MAX_TURNS = 20
 _YES = re.compile(r"\b(?:yes|yep|yeah|sure|go ahead|please do|correct|confirm(?:ed)?|that's right|ok(?:ay)?)\b", re.I)
 _NO = re.compile(r"\b(?:no|nope|not|don't|wrong|instead|wait|but|meant)\b", re.I)
+#: Words of _NO that object to nothing: "Yes, please. No other changes."
+_NOTHING_MORE = re.compile(
+    r"\b(?:no (?:other|further|more|problem|worries|rush)|(?:don't|do not) (?:need|want|have) any\w*)\b", re.I
+)
 
 
 class LlmUser:
     """Words come from the model; its opening from the templates, so that the task is stated in full.
 
-    It consents with a plain yes to words about a change. It hangs up after ``MAX_TURNS`` turns.
+    It consents with a plain yes to words about a change, or to a proposal that names none; a yes to the question who it
+    is consents to nothing. It hangs up after ``MAX_TURNS`` turns.
     """
 
     def __init__(self, domain: Domain, task: Task, seed: int, player: UserModel) -> None:
@@ -60,11 +66,17 @@ class LlmUser:
         return UserReply(words, self._consents(text, words), ledger=(answer.usage,))
 
     def _consents(self, text: str, words: str) -> frozenset[int]:
-        if not _YES.search(words) or _NO.search(words):
+        words = straight(words)
+        if not _YES.search(words) or _NO.search(_NOTHING_MORE.sub("", words)):
             return frozenset()
+        heard, identity = self._scripted.hear(text), self._task.identity
         changing = [i for i, goal in enumerate(self._task.goals) if goal.change]
         about = [i for i in changing if re.search(self._task.goals[i].words, text, re.I)]
-        return frozenset(about or changing)
+        if about:
+            asked_who = not identity.keys().isdisjoint(heard.asked)
+            return frozenset() if asked_who and not heard.strong else frozenset(about)
+        told_who = any(value.casefold() in text.casefold() for value in identity.values())
+        return frozenset(changing) if heard.proposal and not told_who else frozenset()
 
     def _prompt(self) -> str:
         rng = generator(self._seed, "helpdesk.llm_user", self._task.task_id)

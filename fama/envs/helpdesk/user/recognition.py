@@ -26,7 +26,7 @@ _VERIFY = re.compile(
     re.I,
 )
 _NOT_FOUND = re.compile(
-    r"\b(?:can\s?not|can't|can’t|could\s?n[o']t|could not|unable to|did not|didn't|was not able to|no)\b[^.?!]{0,25}"
+    r"\b(?:can\s?not|can't|could\s?n[o']t|could not|unable to|did not|didn't|was not able to|no)\b[^.?!]{0,25}"
     r"\b(?:find|found|locate|verify|match|identify)\b[^.?!]{0,40}\b(?:e-?mail|post ?code|pin|account|customer|"
     r"identity|you|user)\b"
     r"|\b(?:e-?mail|post ?code|pin)\b[^.?!]{0,40}\b(?:not match|n't match|wrong|incorrect|invalid|not found|"
@@ -60,7 +60,7 @@ _WEAK = re.compile(
     re.I | re.M,
 )
 _CANNOT = (
-    r"(?:can\s?not|can't|can’t|could not|couldn't|won't|will not|unable to|not able to|not allowed to|"
+    r"(?:can\s?not|can't|could not|couldn't|won't|will not|unable to|not able to|not allowed to|"
     r"not permitted to|may not|"
     r"must not|mustn't|is not possible to|isn't possible to|not possible to)"
 )
@@ -149,9 +149,14 @@ class Heard:
     stranger: bool
 
 
+def straight(text: str) -> str:
+    """Return a text with the apostrophes that the patterns have: large models write typographic ones."""
+    return text.replace("’", "'")
+
+
 def refuses(text: str) -> bool:
     """Return whether a text tells the user that something cannot be done."""
-    return _REFUSAL.search(text) is not None
+    return _REFUSAL.search(straight(text)) is not None
 
 
 def understand(text: str, asks: Mapping[str, str], identity: tuple[str, ...], stated: frozenset[str]) -> Heard:
@@ -161,6 +166,7 @@ def understand(text: str, asks: Mapping[str, str], identity: tuple[str, ...], st
     asked for only in an open question. A general wish to verify the user, or failing to find it, asks for
     all of ``identity``.
     """
+    text = straight(text)
     asked: list[str] = []
     strong = False
     refusing: list[str] = []
