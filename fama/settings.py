@@ -12,8 +12,7 @@ from fama.subsets import POOL
 from fama.text.json_numbers import finite_value
 
 Form = Literal["template", "llm", "separate"]
-"""Form of a helper's note: computed from what was read, by a chat model that is asked at the end of the agent's
-own request, or by one that gets a prompt of the helper's own."""
+"""Form of a note: computed, asked of a model at the end of the agent's request, or in a prompt of the helper's own."""
 Cadence = Literal["episode", "turn", "change"]
 """Cadence of selection: once per episode, before every decision, or only while a requested change is pending."""
 ReadingMode = Literal["patterns", "meaning"]
@@ -67,8 +66,6 @@ MessageChars = Annotated[int, Field(ge=1_000, le=100_000_000)]
 #: The id of a task; a number is one, too (``[0, 7]``).
 TaskId = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 BaseUrl = Annotated[str, AfterValidator(_address)]
-
-
 #: Fields of a request that the loop writes.
 _WRITTEN = "model messages tools temperature top_p seed max_tokens max_completion_tokens stop response_format stream n"
 
@@ -245,8 +242,7 @@ class LimitSettings(Settings):
     tokens: Count = 200_000
     """Agent tokens per episode."""
     repeats: int = Field(default=3, ge=2, le=_MANY)
-    """The n-th identical tool call, or the n-th identical reply to the same message, ends the episode as a loop before
-    it is carried out; cycles count, not only runs."""
+    """The n-th identical tool call, or reply to the same message, ends the episode as a loop, before it is done."""
     seconds: float = Field(default=900.0, gt=0.0, le=1e8)
     """Wall time of an episode. A limit by choice like the others: the episode is judged as it stands and is no error;
     a slow machine ends more of them, so comparisons count them."""
@@ -272,16 +268,14 @@ class ExperimentSettings(Settings):
     helper_model: ModelSettings | None = None
     """Model of the helpers' LLM forms and of prompted selection; the backbone itself when None."""
     user_model: ModelSettings | None = None
-    """Model that plays the user; None takes the scripted user of helpdesk. tau2, tau_bench, tau_trait and the dialogues
-    of acebench have none."""
+    """Model that plays the user; None: a scripted one (none in tau2, tau_bench, tau_trait, dialogues of acebench)."""
     strategy: str = "act"
     placement: Literal["assistant", "user", "system"] = "assistant"
     """Placement of notes: opening of the assistant turn, end of the last turn, or a system turn at the end."""
     demonstrations: int = Field(default=2, ge=0, le=1000)
     """Conversations on other tasks shown as chat turns."""
     cadence: Cadence = "episode"
-    """Cadence of selection: once per episode, before every decision, or only while a requested change is
-    pending, with no helper at any other time."""
+    """See ``Cadence``; with ``change`` no helper is asked at any other time."""
     helpers: HelperSettings = HelperSettings()
     budget: BudgetSettings = BudgetSettings()
     limits: LimitSettings = LimitSettings()
