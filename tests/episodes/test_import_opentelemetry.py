@@ -180,7 +180,7 @@ def test_a_trace_is_the_conversation_of_its_last_call(tmp_path: Path, form: str,
 
 def test_a_root_says_how_it_ended_and_traces_of_a_session_are_one(tmp_path: Path) -> None:
     thread = {"session.id": "s1"}
-    other = {"context": {"trace_id": "0xdef"}}
+    other: dict[str, Any] = {"context": {"trace_id": "0xdef"}}
     spans = [
         sdk({**FIRST, **thread}, 1),
         sdk({**INFERENCE, **thread}, 2, **other),

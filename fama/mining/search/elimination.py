@@ -29,10 +29,10 @@ async def search(world: World, exact: int) -> bool:
         await eliminate(world, best.notes)
     if not world.deterministic:
         return False
-    start = world.calls
+    spent = world.calls
     if best is not None:  # first among what is left, which is cheap and gives a better bound
         await prove(world, exact, best.notes)
-    return await prove(world, exact - (world.calls - start))
+    return await prove(world, exact - (world.calls - spent))
 
 
 def starts(world: World, effective: Schedule) -> list[Schedule]:

@@ -50,7 +50,8 @@ def tools_of_input(value: Any) -> Any:
 def _nodes(path: Path) -> Iterator[LogRecord | TracedCall]:
     for record in read_records(path):
         value = record.value if isinstance(record.value, dict) else {}
-        inner = value.get("trace") if isinstance(value.get("trace"), dict) else value
+        trace = value.get("trace")
+        inner: dict[str, Any] = trace if isinstance(trace, dict) else value
         rows = value.get("observations") or inner.get("observations") or value.get("data") or [value]
         found = [row for row in rows if isinstance(row, dict) and "type" in row] if isinstance(rows, list) else []
         if record.fault or not found:

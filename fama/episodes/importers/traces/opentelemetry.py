@@ -67,7 +67,8 @@ def _spans(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _node(place: str, span: dict[str, Any]) -> TracedCall:
     tree = _tree(_attributes(span))
-    context = span.get("context") if isinstance(span.get("context"), dict) else {}
+    held = span.get("context")
+    context: dict[str, Any] = held if isinstance(held, dict) else {}
     traces = (span.get("traceId"), span.get("trace_id"), span.get("context.trace_id"), context.get("trace_id"))
     parents = (span.get("parentSpanId"), span.get("parent_id"), span.get("parent_span_id"))
     times = (span.get("startTimeUnixNano"), span.get("start_time"))
