@@ -68,7 +68,6 @@ MessageChars = Annotated[int, Field(ge=1_000, le=100_000_000)]
 TaskId = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 BaseUrl = Annotated[str, AfterValidator(_address)]
 
-
 #: Fields of a request that the loop writes.
 _WRITTEN = "model messages tools temperature top_p seed max_tokens max_completion_tokens stop response_format stream n"
 
@@ -177,8 +176,7 @@ class HelperSettings(Settings):
     forms: dict[str, Form] = Field(default_factory=dict)
     """Form of single helpers, by name, where it differs from ``form`` and the name states none."""
     options: dict[str, dict[str, int | str]] = Field(default_factory=dict)
-    """Options of single helpers, e.g. ``Memory: {k: 6}``; those of ``Memory`` are ``Memory:llm``'s, too, unless it has
-    its own."""
+    """Options of single helpers, e.g. ``Memory: {k: 6}``, which are ``Memory:llm``'s, too, unless it has its own."""
     reading: ReadingMode = "meaning"
     """Reading of what users want, agree to or take back, for template helpers: by ``meaning``, with the small sentence
     encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
@@ -245,8 +243,7 @@ class LimitSettings(Settings):
     tokens: Count = 200_000
     """Agent tokens per episode."""
     repeats: int = Field(default=3, ge=2, le=_MANY)
-    """The n-th identical tool call, or the n-th identical reply to the same message, ends the episode as a loop before
-    it is carried out; cycles count, not only runs."""
+    """The n-th identical tool call, or reply to the same message, ends the episode; cycles count, not only runs."""
     seconds: float = Field(default=900.0, gt=0.0, le=1e8)
     """Wall time of an episode. A limit by choice like the others: the episode is judged as it stands and is no error;
     a slow machine ends more of them, so comparisons count them."""
@@ -346,10 +343,7 @@ class OutcomesSettings(ExperimentSettings):
     @model_validator(mode="after")
     def _one_subset_throughout(self) -> Self:
         if self.cadence == "change":
-            raise ValueError(
-                "cadence change gives an episode its subset at some decisions only, and no row of the table; set "
-                "cadence: episode"
-            )
+            raise ValueError("cadence change gives an episode its subset at some decisions only; set cadence: episode")
         return self
 
     def unused(self) -> Iterator[str]:
