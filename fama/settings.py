@@ -242,7 +242,7 @@ class LimitSettings(Settings):
     tokens: Count = 200_000
     """Agent tokens per episode."""
     repeats: int = Field(default=3, ge=2, le=_MANY)
-    """The n-th identical tool call, or reply to the same message, ends the episode as a loop, before it is done."""
+    """The n-th identical tool call, or reply to the same message, ends the episode; cycles count, not only runs."""
     seconds: float = Field(default=900.0, gt=0.0, le=1e8)
     """Wall time of an episode. A limit by choice like the others: the episode is judged as it stands and is no error;
     a slow machine ends more of them, so comparisons count them."""

@@ -90,7 +90,9 @@ def test_a_table_of_what_is_kept() -> None:
     flat = seen.model_copy(update={"per_task": halved(halved(halved(seen))).per_task})
     assert "no bounds: the gain on seen wording is not shown" in kept_gain([flat], [seen])
     cuts = (slice(50), slice(50, None))
-    before, after = [[one.model_copy(update={"per_task": one.per_task[cut]}) for cut in cuts] for one in (seen, halved(seen))]
+    before, after = [
+        [one.model_copy(update={"per_task": one.per_task[cut]}) for cut in cuts] for one in (seen, halved(seen))
+    ]
     assert kept_gain(before, after).splitlines() == lines
     with pytest.raises(BadInput, match="task shop-test-0200 is in more than one comparison"):
         kept_gain([seen, seen], [seen])
