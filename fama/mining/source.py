@@ -102,13 +102,15 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
     Those that ended in an error are passed over; so are episodes of arms with helpers, unless these are mined.
 
     Raises:
-        BadInput: there is nothing to mine.
+        BadInput: there is nothing to mine, or no episode of a task that is named.
     """
     failed: list[Episode] = []
     solved: list[Episode] = []
     refused: list[str] = []
     versions = MixedDomains(source.benchmark).versions(source.settings.domain)
+    missing = dict.fromkeys(mine.tasks or ())
     for episode in read_episodes(source.folder):
+        missing.pop(episode.task_id, None)
         if episode.outcome.status == "error" or (mine.base == "none" and _helped(episode)):
             continue
         if mine.tasks is not None and episode.task_id not in mine.tasks:
@@ -124,6 +126,8 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
             f"{' of these tasks' if mine.tasks else ''}; give the folder of a run"
             f"{'' if mine.base == 'selector' else ' with selector none'}"
         )
+    if missing:
+        raise BadInput(f"{source.folder}: tasks: holds no episode of {next(iter(missing))!r}; leave it out, or run it")
     generator(mine.seed, "mining.solved").shuffle(solved)
     if mine.failures is not None:
         generator(mine.seed, "mining.failed").shuffle(failed)

@@ -303,6 +303,8 @@ async def test_a_folder_without_plain_episodes_is_refused(tmp_path: Path) -> Non
     folder = await plain_run(tmp_path / "plain")
     with pytest.raises(BadInput, match="no finished episode of the plain agent of these tasks"):
         await mined(folder, tmp_path / "out", tasks=["nobody"])
+    with pytest.raises(BadInput, match="tasks: holds no episode of 'nobody'; leave it out, or run it"):
+        await mined(folder, tmp_path / "out", tasks=["single", "nobody"])
     (folder / "config.json").unlink()
     with pytest.raises(BadInput, match=r"config.json: missing"):
         await mined(folder, tmp_path / "out")

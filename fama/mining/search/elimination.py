@@ -29,10 +29,10 @@ async def search(world: World, exact: int) -> bool:
         await eliminate(world, best.notes)
     if not world.deterministic:
         return False
-    spent = world.calls
+    before = world.calls
     if best is not None:  # first among what is left, which is cheap and gives a better bound
         await prove(world, exact, best.notes)
-    return await prove(world, exact - (world.calls - spent))
+    return await prove(world, exact - (world.calls - before))
 
 
 def starts(world: World, effective: Schedule) -> list[Schedule]:
