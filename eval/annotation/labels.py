@@ -40,9 +40,9 @@ def label_file(path: Path) -> Path:
     """Return the one name of a label file, however it is given: itself, by a link, or by its folder.
 
     Raises:
-        BadInput: nothing is there.
+        BadInput: the folder holds none.
     """
-    return existing_file(path, FAILURES).resolve()
+    return (existing_file(path, FAILURES) if path.is_dir() else path).resolve()
 
 
 def refuse_twice(paths: Iterable[Path], why: str) -> None:

@@ -47,6 +47,7 @@ LATER = frozenset(
         "repairs-mixed",
         "repairs-train",
         "repairs-turn-mixed",
+        "rounds-begun",
         "turn-train-mixed",
     }
 )

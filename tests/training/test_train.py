@@ -313,7 +313,7 @@ def test_wandb_stays_offline_and_inside_the_folder(tiny: str, tmp_path: Path, mo
         ("losses.outcome=0", "nothing to learn"),
         (
             "kind=forest",
-            "unknown router_trainer 'forest'; known: boosting, encoder, knn, linear, one_vs_rest, prior, setfit",
+            "unknown router trainer 'forest'; known: boosting, encoder, knn, linear, one_vs_rest, prior, setfit",
         ),
         ("options.trees=3", "options"),
         ("encoder.nane=x", "unknown key 'encoder.nane'"),
