@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fama.dialogue.language import clauses, name_words, sentences, words
-from fama.dialogue.tools import views
+from fama.dialogue.tools import ToolView, views
 from fama.dialogue.turns import user_turns
+from fama.episodes.records import ToolSpec
 from fama.episodes.state import SentenceReading, TurnReading, UserAct, VisibleState
 from fama.errors import BadInput, optional_libraries
 from fama.hashing import content_hash
-from fama.memo import RecentCache
+from fama.memo import RecentCache, by_identity
 from fama.selection.router.embedder import Embedder, Vectors
 
 ACTS: tuple[UserAct, ...] = get_args(UserAct)
@@ -108,9 +109,14 @@ class ToolTexts(NamedTuple):
 
 def changes_of(state: VisibleState) -> tuple[ToolTexts, ...]:
     """Return the tools of a state that change something, in words."""
-    described = {tool.name: tool.description for tool in state.tools}
+    return _changes(state.tools, views(state, "write"))
+
+
+@by_identity(256)
+def _changes(tools: tuple[ToolSpec, ...], changing: tuple[ToolView, ...]) -> tuple[ToolTexts, ...]:
+    described = {tool.name: tool.description for tool in tools}
     found = []
-    for tool in views(state, "write"):
+    for tool in changing:
         short = f"{_plain(tool.name)}: {described[tool.name]}"
         parameters = ", ".join(map(_plain, tool.parameters))
         found.append(ToolTexts(tool.name, short, f"{short} {parameters} {', '.join(sorted(tool.choices))}".rstrip()))
