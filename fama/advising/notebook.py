@@ -54,7 +54,7 @@ def import_logs(
     Args:
         path: files, folders or patterns.
         format: an importer's name; found out file by file when None.
-        benchmark: where a chat record (openai, langsmith, sharegpt) does not say it, in place of what other logs say;
+        benchmark: where a chat record (openai, sharegpt, a trace) does not say it, in place of what other logs say;
             so are ``domain``, ``backbone`` and ``strategy``.
         domain: see ``benchmark``.
         backbone: see ``benchmark``.

@@ -19,7 +19,7 @@ from fama.hashing import content_hash
 
 LABELS = "labels.jsonl"
 _FILLED = ("benchmark", "domain", "backbone", "strategy")
-_WINS = "where a chat record (openai, langsmith, sharegpt) does not say it, in place of what other logs say"
+_WINS = "where a chat record (openai, sharegpt, a trace) does not say it, in place of what other logs say"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,12 @@ TRACE = [
     observation("o1", {"tools": [TOOL], "messages": FIRST}, CALL),
     observation("o2", {"tools": [TOOL], "messages": [*FIRST, *REST]}, {"role": "assistant", "content": "On its way."}),
 ]
-SCORES = [{"name": "helpfulness", "value": 0.1}, {"name": "success", "value": 1, "dataType": "BOOLEAN"}]
+#: The newest stands first, as in the API's lists.
+SCORES = [
+    {"name": "helpfulness", "value": 0.1, "timestamp": "2026-11-30T12:00:00.000Z"},
+    {"name": "success", "value": 1, "dataType": "BOOLEAN", "timestamp": "2026-11-30T11:00:00.000Z"},
+    {"name": "success", "value": 0, "dataType": "BOOLEAN", "timestamp": "2026-11-30T10:30:00.000Z"},
+]
 
 
 @pytest.mark.parametrize(

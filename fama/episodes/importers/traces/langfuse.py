@@ -90,6 +90,7 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(rows: Any) -> dict[str, Any]:
-    """Return what scores of a trace say of how it ended; the latest of a name counts."""
+    """Return what scores of a trace say of how it ended; the latest of a name counts, in whatever order they stand."""
     scores = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    scores.sort(key=lambda row: str(row.get("timestamp") or ""))
     return {row["name"]: row.get("value") for row in scores if row.get("name") in TOLD[1:]}
