@@ -26,6 +26,8 @@ _MAY_HOLD_A_KEY = frozenset({"api_key_env", "base_url"})
 _LEVELS = 100
 #: What libyaml reads in another way than PyYAML: a tab after a value, a tag, a second byte order mark, ``>#``.
 _READ_OTHERWISE = re.compile(r"[\t\ufeff]|(?:^|[^\w.?!'\")}\]])!|[|>][-+0-9]*#")
+#: What stands beside the settings in a ``config.json``: that of a run or of mining, that of a training.
+_HASHES = frozenset({"config_hash", "data_hash"})
 #: The source of overrides in messages.
 _COMMAND_LINE = "command line"
 
@@ -36,7 +38,7 @@ def load_settings(
     """Read YAML files into ``model``, later over earlier, and lay dotted ``key=value`` overrides on top.
 
     Groups of keys are merged key by key, everything else is replaced, lists too. Values of overrides are YAML:
-    ``trials=4``, ``model.name=x``, ``helpers.pool=[DCE,TSA]``. Of the ``config.json`` of a run its settings are read.
+    ``trials=4``, ``model.name=x``, ``helpers.pool=[DCE,TSA]``. A file may be the ``config.json`` that a command wrote.
 
     Raises:
         BadInput: a file is missing or not YAML, a key is unknown, or a value has the wrong type.
@@ -54,9 +56,9 @@ def load_settings(
 
 
 def _settings_in(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings in the ``config.json`` of a run; any other mapping as it is."""
+    """Return the settings in a ``config.json`` that a command wrote; any other mapping as it is."""
     settings = tree.get("settings")
-    return written_settings(settings) if isinstance(settings, dict) and "config_hash" in tree else tree
+    return written_settings(settings) if isinstance(settings, dict) and tree.keys() & _HASHES else tree
 
 
 def read_yaml(path: Path, what: str, example: str | None = None, empty: bool = False) -> dict[str, Any]:

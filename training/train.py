@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fama.config import dump_settings
 from fama.episodes.spending import Spent
@@ -121,11 +122,17 @@ def warn_of_form(
 def _remember(settings: TrainSettings, digest: str, work: Path, resuming: bool) -> None:
     """Write the resolved config; on a resume, refuse another one (more epochs and other hardware are fine)."""
     path = work / "config.json"
-    now = {**dump_settings(settings), "data_hash": digest}
+    now: dict[str, Any] = {"settings": dump_settings(settings), "data_hash": digest}
     if resuming and path.is_file():
-        then = json.loads(path.read_text(encoding="utf-8"))
-        for key in sorted(now.keys() | then.keys()):
-            a, b = (_comparable(value.get(key), key, bool(settings.losses.decision)) for value in (then, now))
+        try:
+            then = json.loads(path.read_text(encoding="utf-8"))
+            before, after = ({**one["settings"], "data_hash": one["data_hash"]} for one in (then, now))
+        except (ValueError, KeyError, TypeError):
+            raise BadInput(
+                f"{path}: not the settings of the training to resume; leave --ckpt out to start anew"
+            ) from None
+        for key in sorted(after.keys() | before.keys()):
+            a, b = (_comparable(one.get(key), key, bool(settings.losses.decision)) for one in (before, after))
             if a != b:
                 raise BadInput(f"{path}: {key} differs from the training to resume; leave --ckpt out to start anew")
     write_atomically(path, json.dumps(now, indent=2) + "\n")

@@ -1,6 +1,6 @@
 """Agreement of labels with readings: category, party and step, with intervals over tasks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,14 @@ from eval.annotation.agreement import STEPS, cohen_kappa
 from eval.annotation.labels import check_codes
 from eval.metrics.formats import count, percent
 from eval.readings.reader_answers import Reading
+from eval.stats.resampling import Resample
 from fama.diagnosis.detectors.base import collect_findings
 from fama.diagnosis.orchestrator import by_rule
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.records import Episode, Failure, Record
 from fama.episodes.store import given_labels
-from fama.intervals import Interval, clustered_share, percentile_interval, task_weights
+from fama.intervals import Interval
 
 DRAWS = 2000
 
@@ -94,7 +95,7 @@ def measure_agreement(
     both = [one for one in readings if one in named]
     truth = [readings[one] for one in both]
     own = [named[one] for one in both]
-    groups = [tasks[one] for one in both]
+    resample = Resample([tasks[one] for one in both], DRAWS, 0, "readings")
     agents = [reading.blame == "agent" for reading in truth]
     same = [mine.category == reading.category for mine, reading in zip(own, truth, strict=True)]
     steps = [
@@ -104,37 +105,25 @@ def measure_agreement(
     return AgreementRow(
         name=name,
         failures=len(both),
-        category=_share([hit and agent for hit, agent in zip(same, agents, strict=True)], groups, agents),
-        party=_share([mine.blame == reading.blame for mine, reading in zip(own, truth, strict=True)], groups),
-        label=_share([left == right for left, right in labels], groups),
-        kappa=_kappa(labels, groups),
-        steps={within: _share([step is not None and step <= within for step in steps], groups) for within in STEPS},
+        category=_share([hit and agent for hit, agent in zip(same, agents, strict=True)], resample, agents),
+        party=_share([mine.blame == reading.blame for mine, reading in zip(own, truth, strict=True)], resample),
+        label=_share([left == right for left, right in labels], resample),
+        kappa=_kappa(labels, resample),
+        steps={within: _share([step is not None and step <= within for step in steps], resample) for within in STEPS},
     )
 
 
-def _share(hits: Sequence[bool], groups: Sequence[str], counted: Sequence[bool] | None = None) -> Interval:
-    places = {task: place for place, task in enumerate(sorted(set(groups)))}
-    right, all_ = [0] * len(places), [0] * len(places)
-    for place, (hit, task) in enumerate(zip(hits, groups, strict=True)):
-        if counted is None or counted[place]:
-            right[places[task]] += hit
-            all_[places[task]] += 1
-    return clustered_share(right, all_)
+def _share(hits: Sequence[bool], resample: Resample, counted: Sequence[bool] | None = None) -> Interval:
+    counts = np.ones(len(hits)) if counted is None else np.array(counted, dtype=np.float64)
+    return resample.share(np.array(hits, dtype=np.float64) * counts, counts)
 
 
-def _kappa(labels: Iterable[tuple[str, str]], groups: Sequence[str]) -> Interval:
-    pairs = list(labels)
-    names = sorted({name for pair in pairs for name in pair})
-    tasks = sorted(set(groups))
-    counts = np.zeros((len(tasks), len(names), len(names)))
-    for (left, right), task in zip(pairs, groups, strict=True):
-        counts[tasks.index(task), names.index(left), names.index(right)] += 1
-    weights = task_weights(len(tasks), DRAWS, 0, "readings")
-    value = float(cohen_kappa(counts.sum(axis=0)))
-    draws = cohen_kappa(np.tensordot(weights, counts, axes=1))
-    if np.isnan(value):  # one label alone was used: chance explains all
-        return Interval(None, None, None, len(tasks))
-    return percentile_interval(value, draws[~np.isnan(draws)], len(tasks))
+def _kappa(labels: Sequence[tuple[str, str]], resample: Resample) -> Interval:
+    names = sorted({name for pair in labels for name in pair})
+    counts = np.zeros((len(labels), len(names), len(names)))
+    for place, (left, right) in enumerate(labels):
+        counts[place, names.index(left), names.index(right)] = 1
+    return resample.interval(cohen_kappa, counts)
 
 
 def agreement_markdown(rows: Sequence[AgreementRow]) -> str:

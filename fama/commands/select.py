@@ -39,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--helper", metavar="FILE", action="append", default=[], help="YAML helper of the router's pool; once for each"
     )
-    parser.add_argument("--allowance", type=int, help="tokens that helpers may spend per decision (default: no limit)")
+    parser.add_argument(
+        "--allowance",
+        type=int,
+        help="tokens that helpers may spend per decision, default no limit; a helper agent's "
+        "include the agent's request",
+    )
     parser.add_argument("--limit", type=int, help="episodes to read at most")
     parser.add_argument("--first", action="store_true", help="only the decision before an episode's first action")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a table")
@@ -50,6 +55,8 @@ def main(args: argparse.Namespace) -> int:
 
     A router of the retrospective view selects once per episode: for running its task again, if it failed.
     """
+    from fama.agents.agent_request import agent_request
+    from fama.agents.strategies.base import STRATEGIES
     from fama.helpers.pool import declared_pool, member_names
     from fama.selection.router.checkpoint import read_manifest
     from fama.selection.selectors.learned import build
@@ -63,7 +70,11 @@ def main(args: argparse.Namespace) -> int:
     files = dict(zip(member_names(args.helper), args.helper, strict=True))
     if unused := sorted(set(files) - set(pool)):
         raise BadInput(f"--helper {files[unused[0]]}: {unused[0]} is not in the router's pool; leave it out")
-    context = SelectorContext(helpers=declared_pool([files.get(name, name) for name in pool]))
+    strategy = STRATEGIES.load("fc")()
+    context = SelectorContext(
+        helpers=declared_pool([files.get(name, name) for name in pool], manifest.forms),
+        request=lambda state: agent_request(strategy, state),
+    )
     selector = build(
         context,
         checkpoint=args.router,

@@ -19,9 +19,9 @@ from fama.diagnosis.orchestrator import by_model, by_rule, rests_on
 from fama.diagnosis.taxonomy import Taxonomy, load_taxonomy
 from fama.diagnosis.trace import Trace
 from fama.episodes.jsonl import RecordStore
-from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, known_total, total_tokens
-from fama.episodes.spending import Spent, known_sum, spent_on_calls, unknown
-from fama.episodes.store import EPISODES, FAILURES, read_episodes, read_failures
+from fama.episodes.records import Episode, Evidence, Failure, LedgerRow, Record, known_total
+from fama.episodes.spending import Spent, bill_of, spent_on_bills, spent_on_calls, unknown
+from fama.episodes.store import EPISODES, FAILURES, read_episodes, read_failures, read_set_aside
 from fama.errors import BadInput, ModelError
 from fama.execution.jobs import WorkerLost, run_pool
 from fama.files import write_atomically
@@ -55,7 +55,7 @@ class DiagnosisSummary(Record):
     labels by the kind of evidence behind them (``orchestrator.rests_on``). ``without_reference``
     counts failures whose episode has no reference actions, which the surest detectors need. ``tokens`` are by role,
     over all runs into the folder; ``unparsed`` counts calls whose answer could not be used. ``run_tokens`` and
-    ``run_seconds`` are of all episodes that were read, failed or not: what a plain run cost before anything could be
+    ``run_seconds`` are of all episodes that were read or set aside: what a plain run cost before anything could be
     diagnosed; None is unknown. ``taxonomy_hash`` is of what shapes labels in the taxonomy, ``repairs_hash`` of the
     evidence from mining, None without any; both are None in summaries of before they were kept. ``asked`` is the
     judge's context and stated sampling, None without a judge or where it was not kept.
@@ -195,7 +195,7 @@ async def diagnose(
             _repairs_hash(executed),
             _asked(judge, context_tokens),
         )
-        done = _Diagnosis(out, made_with, progress)
+        done = _Diagnosis(out, made_with, progress, read_set_aside(path))
         await run_pool(done.unlabelled(episodes), attempt, done.finish, concurrency)
         summary = done.close()
     if summary.judge_errors and not summary.labelled_now:
@@ -223,6 +223,7 @@ class _Diagnosis:
         out: Path,
         made_with: _MadeWith,
         progress: Callable[[Episode, Failure | None], None] | None,
+        set_aside: Iterable[Episode],
     ) -> None:
         """Take up the folder; what its labels are made with is on disk before the first one.
 
@@ -235,7 +236,7 @@ class _Diagnosis:
         self._counts: Counter[str] = Counter()
         self._skipped: list[Skipped] = []
         self._groups: dict[str, str] = {}
-        self._bills: list[tuple[int | None, float | None]] = []
+        self._bills = [bill_of(episode) for episode in set_aside]
         self._labels, self._made_with = _resume(out, made_with)
         if not self._labels:
             self._write_summary()
@@ -244,7 +245,7 @@ class _Diagnosis:
         """Yield each failure without a label once, and count all episodes."""
         taken = set(self._labels)
         for episode in episodes:
-            self._bills.append((total_tokens(episode.ledger) if episode.ledger else None, episode.seconds))
+            self._bills.append(bill_of(episode))
             self._counts[episode.outcome.status] += 1
             if episode.outcome.status != "failure":
                 continue
@@ -276,7 +277,7 @@ class _Diagnosis:
 
     def _write_summary(self) -> DiagnosisSummary:
         made_with = self._made_with
-        spent = known_sum([tokens for tokens, _ in self._bills])
+        run = spent_on_bills("plain run", self._out, self._bills)
         rows = ledger_rows(self._out / LEDGER)
         tokens: dict[str, int | None] = {}
         for row in rows:
@@ -308,8 +309,8 @@ class _Diagnosis:
             blame=dict(blame),
             rests_on=dict(grounds),
             without_reference=self._counts["without reference"],
-            run_tokens=None if spent is None else int(spent),
-            run_seconds=known_sum([seconds for _, seconds in self._bills]),
+            run_tokens=run.tokens,
+            run_seconds=run.seconds,
         )
         write_atomically(_summary_file(self._out), summary.model_dump_json(indent=2) + "\n")
         return summary

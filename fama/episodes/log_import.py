@@ -168,9 +168,14 @@ def _is_log(path: Path) -> bool:
         return False
 
 
+def _named_as_a_log(name: str) -> bool:
+    """Return whether a file of a folder is read; of ``.gz`` with another ending before it, none but logs' are."""
+    return name.endswith(_SUFFIXES) or (name.endswith(".gz") and name.count(".") == 1)
+
+
 def _matching(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
+        found = sorted(p for p in path.rglob("*") if _named_as_a_log(p.name) and p.is_file())
         if not found:
             raise BadInput(
                 f"{path}: holds no .json, .jsonl, .ndjson, .gz or .eval file; give a folder of logs, or files of "

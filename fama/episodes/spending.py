@@ -5,7 +5,7 @@ The setup cost is spent once, before an arm's first episode: outcome table, plai
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Record, known_total, role_group, total_tokens
 
@@ -49,20 +49,37 @@ class Spent(Record):
     seconds: float | None
 
 
-def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:
-    """Return the cost of logged episodes.
+class Bill(NamedTuple):
+    """Tokens and seconds of one episode; None is unknown."""
 
-    Tokens are unknown where one has no ledger; an own one that ended in an error before its first call took none.
+    tokens: int | None
+    seconds: float | None
+
+
+def bill_of(episode: Episode) -> Bill:
+    """Return the cost of a logged episode.
+
+    Tokens are unknown without a ledger; an own episode that ended in an error before its first call took none.
     """
-    tokens: list[int | None] = []
-    seconds: list[float | None] = []
-    for episode in episodes:
-        outcome = episode.outcome
-        early = episode.source.importer == "fama" and outcome.status == "error" and outcome.boundary != "harness"
-        tokens.append(total_tokens(episode.ledger) if episode.ledger or early else None)
-        seconds.append(episode.seconds)
-    total = known_sum(tokens)
-    return Spent(part=part, source=str(path), tokens=None if total is None else int(total), seconds=known_sum(seconds))
+    outcome = episode.outcome
+    early = episode.source.importer == "fama" and outcome.status == "error" and outcome.boundary != "harness"
+    return Bill(total_tokens(episode.ledger) if episode.ledger or early else None, episode.seconds)
+
+
+def spent_on_episodes(part: SpendingPart, path: Path | str, episodes: Iterable[Episode]) -> Spent:
+    """Return the cost of logged episodes."""
+    return spent_on_bills(part, path, [bill_of(episode) for episode in episodes])
+
+
+def spent_on_bills(part: SpendingPart, path: Path | str, bills: Sequence[Bill]) -> Spent:
+    """Return the sum of bills, unknown where one is."""
+    total = known_sum([bill.tokens for bill in bills])
+    return Spent(
+        part=part,
+        source=str(path),
+        tokens=None if total is None else int(total),
+        seconds=known_sum([bill.seconds for bill in bills]),
+    )
 
 
 def spent_on_calls(part: SpendingPart, path: Path | str, rows: Sequence[LedgerRow]) -> Spent:

@@ -82,6 +82,11 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     return _at_least_one(RecordStore(path, Episode).read(hint), path)
 
 
+def read_set_aside(path: Path) -> Iterator[Episode]:
+    """Stream the attempts that a run's folder set aside, whose tokens were spent, too; a single file has none."""
+    return EpisodeStore(path).aside() if path.is_dir() else iter(())
+
+
 @cache
 def _tell_renamed(folder: Path, name: str, renamed: tuple[str, ...]) -> None:
     """Say once per process that a recording has older files."""

@@ -82,11 +82,11 @@ def are_names_of(names: Sequence[str], entries: Sequence[str]) -> bool:
     return all(name == entry or entry.endswith(SUFFIXES) for name, entry in zip(names, entries, strict=True))
 
 
-def declared_pool(names: Sequence[str]) -> dict[str, Helper]:
-    """Return the helpers of a pool of which only the members' names are known, such as a router's.
+def declared_pool(names: Sequence[str], known: Mapping[str, Form] | None = None) -> dict[str, Helper]:
+    """Return the helpers of a pool of which no settings are known but the members' names, such as a router's.
 
-    A member that states no form is taken in the first form that no other member of its helper states, so it stands for
-    what a helper declares, not for the notes of a run.
+    A member that neither states a form nor has a ``known`` one is taken in the first form that no other member of its
+    helper states, so it stands for what a helper declares, not for the notes of a run.
 
     Raises:
         BadInput: see ``build_pool``.
@@ -94,7 +94,9 @@ def declared_pool(names: Sequence[str]) -> dict[str, Helper]:
     forms: dict[str, Form] = {}
     for name in names:
         stated = {stated_form(other) for other in names if base_of(other) == name} - {None}
-        if stated:
+        if known is not None and name in known and stated_form(name) is None:
+            forms[name] = known[name]
+        elif stated:
             forms[name] = next((form for form in _FORMS.values() if form not in stated), "template")
     return build_pool(HelperSettings(pool=tuple(names), forms=forms))
 

@@ -13,7 +13,7 @@ from fama.episodes.jsonl import RecordStore, existing_file
 from fama.errors import BadInput
 from fama.helpers.pool import are_names_of, forms_of
 from fama.mining.records import REPAIRS, Repair
-from fama.mining.settings import MineSettings, RouteSettings
+from fama.mining.settings import MineSettings
 from fama.settings import Form, HelperSettings, written_settings
 
 
@@ -45,9 +45,7 @@ def read_repairs(folder: Path) -> RepairFolder:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         settings = written_settings(content["settings"])
-        route = {key: value for key, value in settings["model"].items() if key in RouteSettings.model_fields}
-        known = {key: value for key, value in settings.items() if key in MineSettings.model_fields}
-        mine = MineSettings.model_validate({**known, "model": route})
+        mine = MineSettings.model_validate(settings)
         helpers = HelperSettings.model_validate(settings["helpers"])
     except OSError:
         raise BadInput(f"{path}: missing, so the helpers' forms are unknown; give a folder of `fama mine`") from None

@@ -1,7 +1,7 @@
 """Settings of ``fama mine``. What an episode is (task, backbone, strategy, limits) comes from the mined folder."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -73,6 +73,17 @@ class MineSettings(Settings):
     """Episodes mined at once."""
     executor: Literal["local", "ray"] = "local"
     """Executor of the mining: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_the_mined_run(cls, tree: Any) -> Any:
+        """Leave out what ``config.json`` says of the mined run: the models that shaped its episodes, and its hash."""
+        if not isinstance(tree, dict) or "mined" not in tree:
+            return tree
+        own = {key: value for key, value in tree.items() if key not in ("mined", "user_model")}
+        if isinstance(model := own.get("model"), dict):
+            own["model"] = {key: value for key, value in model.items() if key in RouteSettings.model_fields}
+        return own
 
     @model_validator(mode="after")
     def _something_to_mine(self) -> Self:

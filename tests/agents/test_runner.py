@@ -8,6 +8,7 @@ import pytest
 from fama.agents.runs.plan import Planned, load_benchmark, select_tasks
 from fama.agents.runs.run_config import FREE, ROUTE, config_hash
 from fama.agents.runs.runner import run_planned
+from fama.agents.runs.summary import summarise_run
 from fama.config import dump_settings
 from fama.episodes.records import Episode
 from fama.episodes.store import read_episodes
@@ -15,6 +16,7 @@ from fama.errors import BadInput, ModelError
 from fama.hashing import content_hash
 from fama.models.scripted import SCRIPTED
 from fama.settings import ExperimentSettings, ModelSettings, RunSettings, SelectorSettings
+from tests.support.eval_builders import build
 from tests.support.toy_agents import Lamps, Recorder, gold_model
 
 pytestmark = pytest.mark.usefixtures("lamps")
@@ -53,6 +55,13 @@ async def test_runs_in_order_and_writes_all_three_files(tmp_path: Path) -> None:
     assert (first.backbone, first.strategy, first.selector) == ("gold", "act", "none")
     assert first.config_hash == config["config_hash"]
     assert first.prompt_hashes == config["prompts"]
+
+
+def test_the_mean_of_seconds_is_unknown_where_those_of_an_episode_are() -> None:
+    known, other = build("t1", "none"), build("t2", "all", seconds=None)
+    summary = summarise_run([known, known, other])
+    assert summary.arms["none"].seconds == 3.0
+    assert summary.arms["all"].seconds is None and summary.overall.seconds is None
 
 
 async def test_resume_skips_what_is_finished(tmp_path: Path) -> None:

@@ -228,7 +228,8 @@ def test_the_command_adds_only_what_is_new_and_numbers_trials(
     logs = tmp_path / "logs"
     logs.mkdir()
     write(logs / "m_fc_retail_run1.json", [record(FC)])
-    write(logs / "m_fc_retail_run2.json.gz", [record(FC, 1.0)])
+    write(logs / "m_fc_retail_run2.json.gz", [record(FC, 1.0)]).rename(logs / "m_fc_retail_run2.gz")
+    (logs / "table.csv.gz").write_bytes(gzip.compress(b"a,b\n"))
     out = tmp_path / "out"
     assert main(["import", "tau-bench", str(logs), "--out", str(out)]) == 0
     assert main(["import", "tau-bench", str(logs), "--out", str(out)]) == 0

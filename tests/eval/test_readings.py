@@ -25,6 +25,7 @@ from fama.diagnosis.taxonomy import load_taxonomy
 from fama.episodes.records import Episode, FunctionCall, GoldAction, Message, Outcome, ToolCall, ToolSpec
 from fama.episodes.store import EpisodeStore, read_failures, write_failures
 from fama.errors import BadInput
+from fama.intervals import Interval
 from fama.settings import ModelSettings
 from tests.support.label_builders import label
 from tests.support.published_logs import FAILURE_LOGS, needs_logs
@@ -344,6 +345,12 @@ def test_agreement_by_hand() -> None:
     assert {within: share.value for within, share in row.steps.items()} == {0: 0.25, 1: 0.5, 3: 0.75}
     chance = (1 + 1 * 2 + 1) / 16  # DCV, CM and IFU, each by how often either side names it
     assert row.kappa.value == pytest.approx((0.5 - chance) / (1 - chance))
+    assert row.kappa.low is not None and row.kappa.high is not None and row.kappa.low < row.kappa.high
+    perfect = {one: Named(r.category, r.blame, r.step) for one, r in readings.items()}
+    best = measure_agreement("x", readings, perfect, {one: one for one in readings})
+    assert best.kappa == Interval(1.0, None, None, 4), "resamples of a perfect agreement have no width"
+    assert best.party.value == 1.0 and best.party.low is not None and best.party.low < 1.0
+    assert measure_agreement("x", readings, {}, {}).kappa == Interval(None, None, None, 0)
 
 
 def test_labels_that_were_only_begun_name_nothing_and_unknown_categories_are_refused(tmp_path: Path) -> None:

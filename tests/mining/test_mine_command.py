@@ -1,12 +1,14 @@
 """The command ``fama mine`` on puzzles, as a user types it."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fama import cli
+from fama.mining.mined_folder import read_repairs
 from fama.models.scripted import SCRIPTED
 from tests.support.mining_worlds import NAMED, Backbone, PuzzleEnvironment, plain_run, puzzles
 
@@ -34,6 +36,18 @@ def test_prints_repairs_and_what_notes_did(plain: Path, tmp_path: Path, capsys: 
     assert cli.main(["effects", str(out)]) == 0
     assert capsys.readouterr().out in told.out
     assert (out / "cache").is_dir()
+
+
+def test_the_written_config_mines_the_same_again(plain: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ["solved=0", "tasks=[single]", "search=map", "helpers={pool: [Alpha]}", "model.timeout=7"]
+    assert cli.main(["mine", str(plain), "--out", str(first), *words]) == 0
+    assert cli.main(["mine", str(plain), "--out", str(second), "--config", str(first / "config.json")]) == 0
+    one, two = (json.loads((folder / "config.json").read_text()) for folder in (first, second))
+    assert one["settings"]["search"] == "map" and one["settings"]["model"]["timeout"] == 7
+    assert two == one
+    repaired = [[(one.verdict, one.members) for one in read_repairs(folder).records] for folder in (first, second)]
+    assert repaired == [[("repaired", ("Alpha",))]] * 2
 
 
 def test_the_executed_repairs_can_be_shown(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def test_a_new_kind_is_trained_stored_selected_and_compared(tables: tuple[str, s
     out = tmp_path / "router"
     assert train(learned_from, out, "options.weight=9.0") == 0
     assert "# Router: helpers by mention" in (out / "README.md").read_text()
-    assert json.loads((out / "work" / "config.json").read_text())["options"] == {"weight": 9.0}
+    assert json.loads((out / "work" / "config.json").read_text())["settings"]["options"] == {"weight": 9.0}
     manifest = json.loads((out / "router.json").read_text())
     assert manifest["kind"] == "mention" and manifest["shape"] == {"reads": "mentions"}
     assert set(manifest["files"]) == {"heads.safetensors", "notes.txt"}

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 import training.data.cost
-from fama.diagnosis.diagnose import SUMMARY, DiagnosisSummary
+from fama.diagnosis.diagnose import SUMMARY, DiagnosisSummary, diagnose
+from fama.episodes.jsonl import RecordStore
+from fama.episodes.records import Episode, Outcome
 from fama.episodes.spending import Spent
-from fama.episodes.store import FAILURES, read_episodes
+from fama.episodes.store import FAILURES, SET_ASIDE, read_episodes
 from tests.support.mining_worlds import NAMED, POOL, mined, plain_run, puzzles
 from training.data.cost import data_cost
 from training.settings import TrainSettings
@@ -34,6 +36,19 @@ async def test_a_plain_run_behind_two_repair_folders_is_paid_once(tmp_path: Path
     assert [part[:2] for part in spent] == [("plain run", "plain"), ("mining", "m1"), ("mining", "m2")]
     assert spent[0][2] == sum(tokens_of(run).values()) > 0
     assert [*spent[1:]] == [*paid(repairs=[first])[1:], *paid(repairs=[second])[1:]]
+
+
+async def test_an_attempt_that_was_run_again_was_paid_too(tmp_path: Path) -> None:
+    with puzzles({"single": NAMED["single"]}):
+        run = await plain_run(tmp_path / "plain")
+    (once,) = tokens_of(run).values()
+    (episode,) = read_episodes(run)
+    lost = Outcome.model_validate({"status": "error", "boundary": "environment"})
+    RecordStore(run / SET_ASIDE, Episode).append(episode.model_copy(update={"outcome": lost}))
+    assert paid(plain=[str(run)], view="retrospective") == [("plain run", "plain", 2 * once)]
+    assert paid(plain=[str(run / "episodes.jsonl")], view="retrospective") == [("plain run", "episodes.jsonl", once)]
+    summary = await diagnose(run, tmp_path / "labels")
+    assert summary.run_tokens == 2 * once and summary.errors_skipped == 0
 
 
 async def test_a_plain_run_behind_labels_and_a_retrospective_table_is_paid_once(tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from fama.cli import main
+from fama.config import load_settings
 from fama.episodes.records import Decision, Episode, Outcome
 from fama.subsets import POOL
 from tests.support.tiny_encoder import write_tiny_encoder
 from training.data.synthetic import make_tasks
+from training.settings import TrainSettings
 
 HASHED = ["kind=linear", "vectors.source=hashed", "vectors.components=8", "vectors.buckets=256", "linear.folds=2"]
+LAM = "decision.lam=0.01"
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +49,13 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_then_select(table: Path, episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "router"
-    code = main(["train", "--out", str(out), "seed=3", f"data.outcomes=[{table}]", *HASHED, "decision.lam=0.01"])
+    code = main(["train", "--out", str(out), "seed=3", f"data.outcomes=[{table}]", *HASHED, LAM])
     assert code == 0
     assert "card:" in capsys.readouterr().out
     card = (out / "README.md").read_text()
     assert "fama train --out" in card and "decision.lam=0.01" in card
-    assert json.loads((out / "work" / "config.json").read_text())["seed"] == 3
+    again = load_settings(TrainSettings, out / "work" / "config.json")
+    assert again == load_settings(TrainSettings, None, ["seed=3", f"data.outcomes=[{table}]", *HASHED, LAM])
 
     assert main(["select", "--router", str(out), "--episodes", str(episodes), "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -64,6 +68,22 @@ def test_train_then_select(table: Path, episodes: Path, tmp_path: Path, capsys: 
     assert main(["select", "--router", str(out), "--episodes", str(episodes), "--allowance", "0", "--limit", "2"]) == 0
     shown = capsys.readouterr().out
     assert "none" in shown and "2 decisions of 2 episodes" in shown
+
+
+def test_an_allowance_counts_the_request_that_a_helper_agent_asks_behind(
+    table: Path, episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "router"
+    assert main(["train", "--out", str(out), f"data.outcomes=[{table}]", *HASHED, "decision.lam=0"]) == 0
+    manifest = json.loads((out / "router.json").read_text())
+    for form, most in (("template", 1000), ("llm", 0)):
+        (out / "router.json").write_text(json.dumps({**manifest, "forms": dict.fromkeys(POOL, form)}))
+        capsys.readouterr()
+        # six notes and six questions fit into it; a question with the request before it does not
+        words = ["--router", str(out), "--episodes", str(episodes), "--allowance", "1000", "--limit", "1", "--json"]
+        assert main(["select", *words]) == 0
+        subset = json.loads(capsys.readouterr().out)["subset"]
+        assert bool(subset) == bool(most), (form, subset)
 
 
 def test_an_interrupted_training_says_what_goes_on_from_where(

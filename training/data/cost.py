@@ -1,6 +1,7 @@
 """The cost of a router's data, spent before it could learn from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from fama.diagnosis.diagnose import spent_on_labels
@@ -8,7 +9,7 @@ from fama.episodes.jsonl import RecordStore, existing_file
 from fama.episodes.outcome_table import spent_on_table
 from fama.episodes.records import Episode, known_total
 from fama.episodes.spending import SpendingPart, Spent, spent_on_episodes, unknown
-from fama.episodes.store import read_episodes
+from fama.episodes.store import read_episodes, read_set_aside
 from fama.hashing import content_hash
 from fama.mining.records import REPAIRS, Repair
 from fama.selection.router.checkpoint import read_manifest
@@ -28,16 +29,16 @@ def data_cost(settings: TrainSettings) -> tuple[Spent, ...]:
     counted: set[str] = set()
     parts = [spent_on_table(path) for path in dict.fromkeys(data.outcomes)]
     for path in data.plain:
-        parts += _uncounted("plain run", path, without_helpers(read_episodes(Path(path))), counted)
+        parts += _uncounted("plain run", path, without_helpers(_attempts(path)), counted)
     for source in data.failures:
         run, diagnosis = spent_on_labels(Path(source.failures))
-        parts += _uncounted("plain run", source.failures, read_episodes(Path(source.episodes)), counted, whole=run)
+        parts += _uncounted("plain run", source.failures, _attempts(source.episodes), counted, whole=run)
         parts.append(diagnosis)
     for mined in data.repairs:
-        parts += _uncounted("plain run", mined.episodes, read_episodes(Path(mined.episodes)), counted)
+        parts += _uncounted("plain run", mined.episodes, _attempts(mined.episodes), counted)
         parts.append(spent_on_mining(mined.repairs))
     for path in data.prompted:
-        parts += _uncounted("prompted episodes", path, read_episodes(Path(path)), counted)
+        parts += _uncounted("prompted episodes", path, _attempts(path), counted)
     if settings.init is not None:
         paid = read_manifest(Path(settings.init)).cost
         if paid is None:
@@ -61,6 +62,11 @@ def _uncounted(
     if whole is not None and len(left) == len(logged):
         return [whole]
     return [spent_on_episodes(part, source, left)] if left or not logged else []
+
+
+def _attempts(path: str) -> Iterator[Episode]:
+    """Stream a run's episodes, those that ended in an error and were run again, too: their tokens were spent."""
+    return chain(read_set_aside(Path(path)), read_episodes(Path(path)))
 
 
 def spent_on_mining(folder: str) -> Spent:

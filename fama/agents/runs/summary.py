@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from fama.episodes.records import CHARGED, SCHEMA_VERSION, Episode, Record, known_total, role_group
+from fama.episodes.spending import known_sum
 from fama.selection.health import HealthTally, SelectorHealth
 
 
@@ -50,7 +51,7 @@ class Tally:
         self._tokens: defaultdict[str, int | None] = defaultdict(int)
         self._reasons: Counter[str] = Counter()
         self._decisions = 0
-        self._seconds = 0.0
+        self._seconds: float | None = 0.0
         self._parse_failures = 0
         self._cut = 0
         self._health = HealthTally()
@@ -68,7 +69,7 @@ class Tally:
         self.finished += 1
         self._reasons[outcome.reason] += 1
         self._decisions += len(episode.decisions)
-        self._seconds += episode.seconds or 0.0
+        self._seconds = known_sum((self._seconds, episode.seconds))
         for row in episode.ledger:
             self._count(row.role, row.total_tokens)
             if role_group(row.role) in CHARGED:
@@ -103,7 +104,7 @@ class Tally:
             if n
             else {},
             decisions=round(self._decisions / n, 2) if n else None,
-            seconds=round(self._seconds / n, 2) if n else None,
+            seconds=round(self._seconds / n, 2) if n and self._seconds is not None else None,
             parse_failures=self._parse_failures,
             reasons=dict(sorted(self._reasons.items())),
             health=self._health.health(),
