@@ -41,7 +41,7 @@ from eval.publish.arm_tables import (
 )
 from eval.publish.markdown import fill_tables, public
 from eval.publish.training_cost import training_cost
-from eval.publish.wording import AGENT_GAINS, kept_gain, pooled_gains
+from eval.publish.wording import AGENT_GAINS, TRIO, kept_gain, pooled_gains
 from eval.readings.fitted import stored_comparisons
 from eval.readings.measured import measured_markdown
 from eval.readings.readings import PARTS
@@ -154,6 +154,8 @@ TABLES: dict[str, Callable[[], str]] = {
     **_compared("fourth-setfit", "answers"),
     **_compared("fourth-0.5b", "answers", "endings"),
     "fourth-asked": lambda: divergence.tabulate_asked(DATA / "fourth", FOURTH_ROUTERS),
+    **_compared("rounds", "answers", "domains", "notes"),
+    "all-unseen": lambda: pooled_gains(_published("mixed", "fourth", "rounds"), ((TRIO, "all"),)),
     "both-unseen": lambda: pooled_gains(_published("mixed", "fourth")),
     **_compared("agents", "answers", "calls", "notes"),
     **_compared("agents-fourth", "answers", "domains", "calls", "notes"),

@@ -100,7 +100,7 @@ def fresh(folder: Path, first: int) -> str:
     """Tabulate the arms on the tasks from a number on: those no earlier version of the helpers' texts was run on."""
     data = findings(folder)
     rows = _on_tasks(data, tuple(task for task in data.tasks if int(task.rsplit("-", 1)[1]) >= first))
-    return table(("arm", "solved", "against none, points", "p"), rows)
+    return table(("arm", "solved", f"against {_base(data)}, points", "p"), rows)
 
 
 def by_domain(folder: Path) -> str:
@@ -112,17 +112,24 @@ def by_domain(folder: Path) -> str:
         for domain in dict.fromkeys(domain_of[task] for task in data.tasks)
         for row in _on_tasks(data, tuple(task for task in data.tasks if domain_of[task] == domain))
     ]
-    return table(("domain", "arm", "solved", "against none, points", "p"), rows)
+    return table(("domain", "arm", "solved", f"against {_base(data)}, points", "p"), rows)
+
+
+def _base(data: Findings) -> str:
+    """Return the arm that the others are held against: none, or the first where none was not run."""
+    arms = [arm.arm for arm in data.comparison.arms]
+    return "none" if "none" in arms else arms[0]
 
 
 def _on_tasks(data: Findings, tasks: tuple[str, ...]) -> list[tuple[str, str, str, str]]:
-    """Return arm, successes, the difference from none and its p on some of the tasks."""
+    """Return arm, successes, the difference from the base and its p on some of the tasks."""
+    base = _base(data)
     resampling = Resampling(data.comparison.seed, data.comparison.bootstrap)
     kept = {arm.arm: [s for s in data.scores(arm.arm) if s.task_id in tasks] for arm in data.comparison.arms}
     rows = []
     for arm, scores in kept.items():
         solved = f"{sum(score.success for score in scores)} of {len(scores)}"
-        gain = None if arm == "none" else compare_pair(scores, kept["none"], "none", tasks, resampling)
+        gain = None if arm == base else compare_pair(scores, kept[base], base, tasks, resampling)
         versus = (percent(gain.estimate, 0, signed=True), p_value(gain.p)) if gain else ("", "")
         rows.append((arm, solved, *versus))
     return rows

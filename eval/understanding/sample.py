@@ -47,7 +47,7 @@ LATER = frozenset(
         "repairs-mixed",
         "repairs-train",
         "repairs-turn-mixed",
-        "rounds-begun",
+        "rounds",
         "turn-train-mixed",
     }
 )
