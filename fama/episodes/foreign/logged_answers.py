@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, cite, from_text, name_of, rows_of
-from fama.episodes.foreign.logged_messages import ROLES, messages_of
+from fama.episodes.foreign.logged_messages import is_row, messages_of
 from fama.episodes.records import Message
 from fama.errors import BadInput
 
@@ -75,14 +75,10 @@ def _rows_in(value: Any, omitted: Counter[str]) -> list[Any]:
         if any(value.get(key) is not None for key in _WORDS):
             return [{**value, "role": value.get("role") or "assistant"}]
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        if all(_speaker(item) in ROLES for item in value):
+        if all(map(is_row, value)):
             return value
         if all(name_of(item.get("type")) for item in value):
             return [{"role": "assistant", "content": value}]
         omitted[FURTHER] += len(value) - 1
         return _rows_in(value[0], omitted)
     raise BadInput("an answer of an unknown form")
-
-
-def _speaker(item: dict[str, Any]) -> str | None:
-    return name_of(item.get("role")) or name_of(item.get("type"))
