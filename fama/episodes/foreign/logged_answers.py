@@ -12,6 +12,8 @@ FURTHER = "further answers beside the messages"
 _FIELDS = ("response", "choices", "completion", "output")
 #: What holds the message of a response, and what says something in a message.
 _INSIDE = ("choices", "candidates", "body", "response", "output", "message")
+#: What an agent's message says, and the names and arguments of its calls.
+_Said = tuple[str, list[tuple[str, str]]]
 _WORDS = ("content", "text", "parts", "tool_calls", "function_call", "refusal")
 
 
@@ -37,7 +39,7 @@ def answered(messages: Any, record: dict[str, Any], omitted: Counter[str]) -> tu
             new = []
         if not new and not said:
             raise BadInput(f"field {name!r} is {cite(value)}, an answer of an unknown form; append it to 'messages'")
-        if new and all(one in said for one in new):
+        if new and _are_held(new, said, chat):
             continue
         if not new or chat[-1].role == "assistant":
             omitted[FURTHER] += 1
@@ -48,7 +50,12 @@ def answered(messages: Any, record: dict[str, Any], omitted: Counter[str]) -> tu
     return chat
 
 
-def _said(chat: tuple[Message, ...]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _are_held(new: list[_Said], said: list[_Said], chat: tuple[Message, ...]) -> bool:
+    """Return whether the messages hold an answer already: behind a user's or a tool's, what the agent said last."""
+    return all(one in said for one in new) if chat[-1].role == "assistant" else said[-len(new) :] == new
+
+
+def _said(chat: tuple[Message, ...]) -> list[_Said]:
     """Return what the agent says and calls, without ids."""
     return [
         ((m.content or "").strip(), [(call.function.name, call.function.arguments) for call in m.tool_calls or ()])
