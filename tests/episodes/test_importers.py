@@ -424,13 +424,17 @@ def test_acebench_scores_that_contradict_themselves_are_refused(tmp_path: Path) 
         list(IMPORTERS.load("acebench")(path))
 
 
-def test_a_folder_of_acebench_results_and_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", ["data_special_x_result.json", "data_special_x_score.json"])
+def test_a_folder_of_acebench_results_and_scores(tmp_path: Path, packed: str) -> None:
+    """A packed score file was taken out of the folder's logs, and not read either."""
     rows = [{"id": "a", "result": "[f(x=1)]"}, {"id": None, "result": None}, {"id": "c", "result": [{"f": {}}]}]
     ace(tmp_path / "logs", "data_special_x_result.json", rows)
     score = [{"total_count": "3", "correct_count": 2}, {"id": "a", "valid": False}]
     ace(tmp_path / "logs", "data_special_x_score.json", score)
     assert main(["import", "auto", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 0
     found = list(read_episodes(tmp_path / "out"))
+    (tmp_path / f"logs/{packed}.gz").write_bytes(gzip.compress((tmp_path / "logs" / packed).read_bytes()))
+    (tmp_path / "logs" / packed).unlink()
     assert [(e.task_id, e.outcome.status) for e in found] == [
         ("a", "failure"),
         ("data_special_x_result:1", "success"),
