@@ -170,7 +170,7 @@ def _is_log(path: Path) -> bool:
 
 def _matching(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES) and p.is_file())
+        found = sorted(p for p in path.rglob("*") if p.name.lower().endswith(_SUFFIXES) and p.is_file())
         if not found:
             raise BadInput(
                 f"{path}: holds no .json, .jsonl, .ndjson, .gz or .eval file; give a folder of logs, or files of "
