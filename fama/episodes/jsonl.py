@@ -1,8 +1,10 @@
 """Records on disk as JSON lines: appended under a lock and forced to disk, read as a stream."""
 
+import codecs
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import RawIOBase
@@ -75,6 +77,8 @@ class RecordStore(Generic[R]):
         try:
             with cast(BinaryIO, gzip.open(self.path)) if self.path.suffix == ".gz" else self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
+                    if number == 1:
+                        line = self._checked_start(line)
                     if not line.strip():
                         continue
                     try:
@@ -91,8 +95,18 @@ class RecordStore(Generic[R]):
                             return
                         raise BadInput(f"{self.path}:{number}: {fault_of(error)}; {fix}") from None
                     yield record
-        except (EOFError, gzip.BadGzipFile):
+        except (EOFError, gzip.BadGzipFile, zlib.error):
             raise BadInput(f"{self.path}: not a whole gzip file; fetch or pack it again") from None
+
+    def _checked_start(self, line: bytes) -> bytes:
+        """Return the first line without the byte-order mark that some editors put before it.
+
+        Raises:
+            BadInput: the mark is that of UTF-16.
+        """
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise BadInput(f"{self.path}: UTF-16 text; save it as UTF-8")
+        return line.removeprefix(codecs.BOM_UTF8)
 
     def size(self) -> int:
         """Return the bytes of the file; 0 when there is none."""

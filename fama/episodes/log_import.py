@@ -175,7 +175,7 @@ def _named_as_a_log(name: str) -> bool:
 
 def _matching(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if _named_as_a_log(p.name) and p.is_file())
+        found = sorted(p for p in path.rglob("*") if _named_as_a_log(p.name.lower()) and p.is_file())
         if not found:
             raise BadInput(
                 f"{path}: holds no .json, .jsonl, .ndjson, .gz or .eval file; give a folder of logs, or files of "

@@ -58,6 +58,7 @@ def test_a_call_in_an_answer_gets_an_id_of_its_own() -> None:
         (SAID, {"response": "Hi"}, 0),
         (SAID, {"output": {"choices": [{"message": SAID[1]}]}}, 0),
         ([*SAID, {"role": "user", "content": "###STOP###"}], {"response": "Hi"}, 0),
+        ([*SAID, *SAID, ASKED[0]], {"output": [SAID[1], SAID[1]]}, 0),
         (SAID, {"response": "Another"}, 1),
         (SAID, {"output": {"score": 1}}, 1),
         (SAID, {"response": [], "output": {}, "completion": "", "choices": None}, 0),
@@ -67,6 +68,12 @@ def test_an_answer_that_is_there_is_not_repeated(messages: list[Any], fields: di
     omitted: Counter[str] = Counter()
     assert answered(messages, fields, omitted) == messages_of(messages)
     assert omitted[FURTHER] == count
+
+
+def test_an_answer_in_words_that_were_said_before_is_new() -> None:
+    """``Anything else?`` a second time was dropped in silence."""
+    rows = [*ASKED, FINAL, *ASKED, {"role": "assistant", "content": "It is sent."}, *ASKED]
+    assert [m.content for m in answered(rows, {"response": "Final"}, Counter())[-2:]] == ["Hello", "Final"]
 
 
 def test_further_choices_are_counted() -> None:

@@ -177,19 +177,21 @@ def test_what_a_log_says_of_its_run_sets_arms_apart(
     assert [s["measures"]["trials"] for s in scores(tmp_path / "out", capsys)] == [1, 1]
 
 
-def test_shards_are_no_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("ending", ["jsonl", "ndjson"])
+def test_shards_are_no_trials(tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
     for shard in range(3):
         rows = [chat(f"{shard} {row}") for row in range(2)]
-        write_lines(tmp_path / f"set/train-0000{shard}.jsonl", rows)
+        write_lines(tmp_path / f"set/train-0000{shard}.{ending}", rows)
     found = imported(tmp_path / "set", tmp_path / "out")
     assert [e.task_id for e in found][:3] == ["train-00000:0", "train-00000:1", "train-00001:0"]
     (summary,) = scores(tmp_path / "out", capsys)
     assert (summary["measures"]["tasks"], summary["measures"]["trials"]) == (6, 1)
 
 
-def test_ids_that_are_unique_in_a_shard_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("ending", ["jsonl", "ndjson", "JSONL"])
+def test_ids_that_are_unique_in_a_shard_only(tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
     for shard in range(2):
-        write_lines(tmp_path / f"set/part-{shard}.jsonl", [chat(f"{shard}", task_id=0, model="m", domain="d")])
+        write_lines(tmp_path / f"set/part-{shard}.{ending}", [chat(f"{shard}", task_id=0, model="m", domain="d")])
     assert [(e.task_id, e.trial) for e in imported(tmp_path / "set", tmp_path / "out")] == [("0", 0), ("part-1:0", 0)]
     assert "those of another shard: kept apart" in capsys.readouterr().out
 

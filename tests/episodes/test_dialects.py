@@ -295,6 +295,20 @@ def test_words_under_other_names() -> None:
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"content": "", "text": "Hello"},
+        {"content": [], "message": "Hello"},
+        {"content": "Hel", "parts": [{"type": "text", "text": "Hello"}]},
+        {"content": "Hello", "parts": []},
+        {"content": "", "value": 0.5, "text": "Hello"},
+    ],
+)
+def test_an_empty_field_or_a_part_of_the_words_hides_no_words(row: dict[str, Any]) -> None:
+    assert said(messages_of([{"role": "user", **row}])) == [("user", "Hello")]
+
+
+@pytest.mark.parametrize(
     "arguments", ['{"n": NaN, "o": 1e400}', {"n": float("nan"), "o": float("inf")}, "{'n': 1e999}"]
 )
 def test_numbers_that_json_lacks_are_null(arguments: Any) -> None:
@@ -594,3 +608,39 @@ def test_fields_that_a_part_leaves_empty_say_nothing_of_its_kind(thought: bool |
     assert read_content([{**empty, "thought": True, "text": "hm"}]).thoughts == ["hm"]
     called = {**empty, "function_call": {"name": "f", "args": {}}, "text": None}
     assert [one.name for one in read_logged_content([called], "assistant", omitted).calls] == ["f"]
+
+
+SYSTEMS: list[dict[str, Any]] = [
+    {"system": "Be kind.", "messages": SAID},
+    {"system": [{"type": "text", "text": "Be kind."}], "messages": json.dumps(SAID)},
+    {"system_prompt": "Be kind.", "system": None, "messages": SAID},
+    {"system": "Not this.", "messages": [{"role": "developer", "content": "Be kind."}, *SAID]},
+]
+
+
+@pytest.mark.parametrize("row", SYSTEMS)
+def test_the_words_of_the_system_beside_the_messages(tmp_path: Path, row: dict[str, Any]) -> None:
+    """As requests of Anthropic hold them; they were dropped in silence."""
+    (episode,) = imported(write_lines(tmp_path / "x.jsonl", [{**row, "success": True}]), tmp_path / "out")
+    assert said(episode.messages) == [("system", "Be kind."), ("user", "Hello"), ("assistant", "Hi")]
+
+
+def test_an_episode_that_ended_in_an_error_has_no_reward(tmp_path: Path) -> None:
+    rows = [{"messages": SAID, "error": "timeout", "reward": 0}, {"messages": SAID[:1], "success": True, "reward": 1}]
+    failed, good = imported(write_lines(tmp_path / "x.jsonl", rows), tmp_path / "out")
+    assert (failed.outcome.status, failed.reward, good.reward) == ("error", None, 1.0)
+
+
+def test_a_turn_of_a_set_keeps_what_stands_beside_its_calls(tmp_path: Path) -> None:
+    """Thoughts beside a call in markup were not counted, and calls of the turn's own were lost."""
+    own = {"tool_calls": [{"id": "t", "function": {"name": "set", "arguments": "{}"}}]}
+    markup = '<tool_call>\n{"name": "get", "arguments": {}}\n</tool_call>'
+    turns = [
+        {"from": "human", "value": "Hi"},
+        {"from": "gpt", "value": markup, "reasoning_content": "hm"},
+        {"from": "gpt", "value": markup, **own},
+    ]
+    (episode,) = imported(write_json(tmp_path / "x.json", [{"conversations": turns}]), tmp_path / "out")
+    calls = [[call.function.name for call in m.tool_calls or ()] for m in episode.messages]
+    assert calls == [[], ["get"], ["set"]] and episode.messages[2].content == markup
+    assert episode.source.omitted == {THOUGHTS: 1}

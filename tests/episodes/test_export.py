@@ -99,6 +99,8 @@ def test_notes_stand_beside_the_message_that_they_came_before(tmp_path: Path) ->
     (sample,) = inspect_log.read_eval_log(str(path)).samples
     assert sample.messages[2].metadata == {"notes": [{"helper": "TSA", "text": "Look."}]}
     assert "Look." not in "".join(message.text for message in sample.messages)
+    assert [one["message_index"] for one in sample.metadata["decisions"]] == [2]
+    assert "notes" not in sample.metadata["decisions"][0]
     assert sample.metadata["subset"] == ["TSA"] and sample.target == ["get_order {}"]
 
 

@@ -58,6 +58,29 @@ def test_a_trace_is_the_conversation_of_its_last_generation(tmp_path: Path, log:
     assert [tool.name for tool in episode.tools] == ["get_order"] and episode.outcome.status == status
 
 
+@pytest.mark.parametrize(
+    ("score", "status"),
+    [
+        ({"dataType": "CATEGORICAL", "value": 0, "stringValue": "pass"}, "success"),
+        ({"dataType": "CATEGORICAL", "value": None, "stringValue": "fail"}, "failure"),
+        ({"dataType": "CATEGORICAL", "value": 1, "stringValue": "very good", "configId": "c"}, "success"),
+        ({"dataType": "BOOLEAN", "value": 0, "stringValue": "False"}, "failure"),
+    ],
+)
+def test_a_score_in_words_has_no_number_without_a_config(tmp_path: Path, score: dict[str, Any], status: str) -> None:
+    """Langfuse then writes 0 beside ``pass``, which was read as a failure."""
+    log = {"trace": {"id": "t1"}, "observations": TRACE, "scores": [{"name": "success", **score}]}
+    (episode,) = imported(write_json(tmp_path / "log.json", log), tmp_path / "out", form="langfuse")
+    assert episode.outcome.status == status
+
+
+def test_the_system_prompt_beside_the_messages_is_the_policy(tmp_path: Path) -> None:
+    told = {"system": [{"type": "text", "text": "Be kind."}], "messages": FIRST[1:]}
+    log = write_json(tmp_path / "log.json", [observation("o1", told, "On its way.")])
+    (episode,) = imported(log, tmp_path / "out", form="langfuse")
+    assert [m.content for m in episode.messages] == ["Be kind.", "Where is A1?", "On its way."]
+
+
 def test_traces_of_a_session_are_one_and_inputs_may_be_text(tmp_path: Path) -> None:
     session: dict[str, Any] = {"sessionId": "s1", "parentObservationId": None}
     rows = [

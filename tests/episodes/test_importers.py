@@ -10,6 +10,7 @@ import pytest
 
 from fama.cli import main
 from fama.diagnosis.crosswalk import load_crosswalk
+from fama.episodes.foreign.logged_content import THOUGHTS
 from fama.episodes.importers.base import IMPORTERS, detect_format
 from fama.episodes.importers.openai_chat import read as read_openai
 from fama.episodes.importers.tau_bench import read as read_tau
@@ -109,6 +110,7 @@ def test_text_form(tmp_path: Path, thought: str, strategy: str) -> None:
     assert call.content == (thought.strip() or None)
     assert result.content == "Error: user not found" and result.tool_call_id == call.tool_calls[0].id
     assert episode.messages[4].content == "Who are you?" and episode.messages[6].content == "{broken"
+    assert episode.source.omitted == ({THOUGHTS: 2} if thought else {})
 
 
 def _acted(text: str, form: str = "Action:\n{}") -> dict[str, Any]:
@@ -425,11 +427,15 @@ def test_acebench_scores_that_contradict_themselves_are_refused(tmp_path: Path) 
         list(IMPORTERS.load("acebench")(path))
 
 
-def test_a_folder_of_acebench_results_and_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", ["data_special_x_result.json", "data_special_x_score.json"])
+def test_a_folder_of_acebench_results_and_scores(tmp_path: Path, packed: str) -> None:
+    """A packed score file was taken out of the folder's logs, and not read either."""
     rows = [{"id": "a", "result": "[f(x=1)]"}, {"id": None, "result": None}, {"id": "c", "result": [{"f": {}}]}]
     ace(tmp_path / "logs", "data_special_x_result.json", rows)
     score = [{"total_count": "3", "correct_count": 2}, {"id": "a", "valid": False}]
     ace(tmp_path / "logs", "data_special_x_score.json", score)
+    (tmp_path / f"logs/{packed}.gz").write_bytes(gzip.compress((tmp_path / "logs" / packed).read_bytes()))
+    (tmp_path / "logs" / packed).unlink()
     assert main(["import", "auto", str(tmp_path / "logs"), "--out", str(tmp_path / "out")]) == 0
     found = list(read_episodes(tmp_path / "out"))
     assert [(e.task_id, e.outcome.status) for e in found] == [

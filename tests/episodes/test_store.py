@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import json
 import os
@@ -143,6 +144,24 @@ def test_gzip_files_and_folders(tmp_path: Path) -> None:
     path.write_bytes(b"plain")
     with pytest.raises(BadInput, match="gzip"):
         stored(path)
+
+
+def test_a_gzip_file_with_damaged_data_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl.gz"
+    packed = bytearray(gzip.compress(b"".join(line_of(episode(number)) for number in range(50))))
+    packed[40:120] = b"\xff" * 80
+    path.write_bytes(bytes(packed))
+    with pytest.raises(BadInput, match=r"episodes.jsonl.gz: not a whole gzip file"):
+        list(read_episodes(path))
+
+
+def test_marks_that_editors_put_before_the_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl"
+    path.write_bytes(codecs.BOM_UTF8 + line_of(episode(0)) + line_of(episode(1)))
+    assert [one.task_id for one in read_episodes(path)] == [one.task_id for one in (episode(0), episode(1))]
+    path.write_bytes(line_of(episode(0)).decode().encode("utf-16"))
+    with pytest.raises(BadInput, match=r"episodes.jsonl: UTF-16 text; save it as UTF-8"):
+        list(read_episodes(path))
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_a_simulation_that_is_listed_and_lost_or_torn_is_an_error(tmp_path: Path
     assert "torn.json:1: not JSON" in torn.outcome.reason and "lost.json: is listed" in lost.outcome.reason
 
 
+def test_lost_simulations_stand_in_the_order_of_the_index(tmp_path: Path) -> None:
+    """Their places in the file, and so their ids, were others in each process."""
+    path = folder(tmp_path / "run", ("a",), ("a", "z", "m", "b", "y", "z"))
+    index = json.loads((path / "results.json").read_text())
+    index["simulation_index"].append({"task_id": "0"})
+    write_json(path / "results.json", index)
+    _, *lost = imported(path, tmp_path / "out")
+    assert [Path(e.outcome.reason.split(": ")[1]).stem for e in lost] == ["z", "m", "b", "y"]
+
+
 @pytest.mark.parametrize(
     ("ending", "reward", "status", "reason"),
     [

@@ -23,8 +23,7 @@ def export_episodes(episodes: Iterable[Episode], folder: Path) -> list[Path]:
     """Write the episodes of each benchmark, domain, backbone, strategy, selector and config into a file of their own.
 
     Returns the files. A trial becomes an epoch. Notes stand in the metadata of the message that they came before, since
-    they are no part of the history; the ledger, the decisions and what else Inspect has no field for, in the sample's
-    metadata.
+    they are no part of the history; the ledger and the decisions, in the sample's metadata.
 
     Raises:
         BadInput: inspect-ai is not installed.
@@ -121,6 +120,7 @@ def _sample(episode: Episode) -> Any:
             "subset": list(episode.decisions[0].subset) if episode.decisions else [],
             **({"unknown_usage": sorted(unknown)} if unknown else {}),
             **({"started_at": episode.started_at} if episode.started_at and began is None else {}),
+            "decisions": [one.model_dump(exclude_defaults=True, exclude={"notes"}) for one in episode.decisions],
             "ledger": [row.model_dump(exclude_defaults=True) for row in episode.ledger],
             "seeds": dict(episode.seeds),
             "source": episode.source.model_dump(),

@@ -13,7 +13,7 @@ from fama.episodes.records import Episode, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
 
-_SUFFIX = re.compile(r"\.(?:jsonl?|eval)(?:\.gz)?$|\.gz$", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:jsonl?|ndjson|eval)(?:\.gz)?$|\.gz$", re.IGNORECASE)
 _REPETITION = re.compile(
     r"(?:^|(?<=[-_. ]))(?:seed|trial|rep|repeat|repetition|run|epoch)[-_ ]?\d{1,4}(?=$|[-_. ])", re.I
 )

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, cite, from_text, name_of, rows_of
-from fama.episodes.foreign.logged_messages import ROLES, messages_of
+from fama.episodes.foreign.logged_messages import is_row, messages_of
 from fama.episodes.records import Message
 from fama.errors import BadInput
 
@@ -12,6 +12,8 @@ FURTHER = "further answers beside the messages"
 _FIELDS = ("response", "choices", "completion", "output")
 #: What holds the message of a response, and what says something in a message.
 _INSIDE = ("choices", "candidates", "body", "response", "output", "message")
+#: What an agent's message says, and the names and arguments of its calls.
+_Said = tuple[str, list[tuple[str, str]]]
 _WORDS = ("content", "text", "parts", "tool_calls", "function_call", "refusal")
 
 
@@ -37,7 +39,7 @@ def answered(messages: Any, record: dict[str, Any], omitted: Counter[str]) -> tu
             new = []
         if not new and not said:
             raise BadInput(f"field {name!r} is {cite(value)}, an answer of an unknown form; append it to 'messages'")
-        if new and all(one in said for one in new):
+        if new and _are_held(new, said, chat):
             continue
         if not new or chat[-1].role == "assistant":
             omitted[FURTHER] += 1
@@ -48,7 +50,12 @@ def answered(messages: Any, record: dict[str, Any], omitted: Counter[str]) -> tu
     return chat
 
 
-def _said(chat: tuple[Message, ...]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _are_held(new: list[_Said], said: list[_Said], chat: tuple[Message, ...]) -> bool:
+    """Return whether the messages hold an answer already: behind a user's or a tool's, what the agent said last."""
+    return all(one in said for one in new) if chat[-1].role == "assistant" else said[-len(new) :] == new
+
+
+def _said(chat: tuple[Message, ...]) -> list[_Said]:
     """Return what the agent says and calls, without ids."""
     return [
         ((m.content or "").strip(), [(call.function.name, call.function.arguments) for call in m.tool_calls or ()])
@@ -75,14 +82,10 @@ def _rows_in(value: Any, omitted: Counter[str]) -> list[Any]:
         if any(value.get(key) is not None for key in _WORDS):
             return [{**value, "role": value.get("role") or "assistant"}]
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        if all(_speaker(item) in ROLES for item in value):
+        if all(map(is_row, value)):
             return value
         if all(name_of(item.get("type")) for item in value):
             return [{"role": "assistant", "content": value}]
         omitted[FURTHER] += len(value) - 1
         return _rows_in(value[0], omitted)
     raise BadInput("an answer of an unknown form")
-
-
-def _speaker(item: dict[str, Any]) -> str | None:
-    return name_of(item.get("role")) or name_of(item.get("type"))

@@ -14,7 +14,7 @@ from fama.text.json_numbers import load_finite, load_nulled
 UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
 ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
 #: Ids of a call, first the one that its result names: OpenAI's Responses give each item an ``id`` of its own, too.
-_IDS = ("call_id", "tool_call_id", "toolCallId", "id")
+_IDS = ("call_id", "tool_call_id", "toolCallId", "toolUseId", "id")
 #: Arguments that say nothing, without their white space.
 _NOTHING = frozenset({"", "{}", "[]", "null"})
 _LONGEST_LITERAL = 200_000
@@ -51,7 +51,12 @@ def _is_none(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return isinstance(entry, bool) or not entry or absent(entry)
     name, given = name_and_arguments(entry)
-    return name is None and (given is None or "".join(arguments_text(given).split()) in _NOTHING)
+    return name is None and (given is None or says_nothing(arguments_text(given)))
+
+
+def says_nothing(arguments: str) -> bool:
+    """Return whether the text of arguments holds none."""
+    return "".join(arguments.split()) in _NOTHING
 
 
 def call_of(entry: Any, omitted: Counter[str]) -> ForeignCall:

@@ -13,12 +13,28 @@ from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_state
 THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"
 EXTRA = "text parts with further fields"
 _MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
-_CALLS = frozenset({"tool_use", "server_tool_use", "tool_call", "tool-call", "function_call", "functionCall"})
+_CALLS = frozenset(
+    "tool_use server_tool_use mcp_tool_use toolUse tool_call tool-call function_call functionCall".split()
+)
 _RESULTS = frozenset(
     {"tool_result", "tool-result", "tool_response", "tool_call_response", "function_call_output"}
-    | {"function_response", "functionResponse"}
+    | {"function_response", "functionResponse", "toolResult"}
 )
-_RESULT_IDS = ("tool_use_id", "tool_call_id", "call_id", "toolCallId", "id")
+#: Results of tools that a provider runs itself: Anthropic names them ``web_search_tool_result`` and the like.
+_PROVIDED = "_tool_result"
+_RESULT_IDS = ("tool_use_id", "toolUseId", "tool_call_id", "call_id", "toolCallId", "id")
+#: A part of the AI SDK that says nothing.
+_STEP = "step-start"
+#: Fields of a call with its result, by the names that two versions of the AI SDK give them.
+_INVOKED = (
+    ("id", "toolCallId", "toolCallId"),
+    ("name", "toolName", "toolName"),
+    ("input", "args", "input"),
+    ("result", "result", "output"),
+    ("error", "errorText", "errorText"),
+)
+#: Fields of the AI SDK's outputs.
+_TYPED = frozenset({"type", "value", "providerOptions"})
 _RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "isError", "cache_control"})
 #: Fields of a text part that say nothing of their own.
 _TEXT_FIELDS = frozenset({"type", "text", "annotations", "citations", "logprobs", "cache_control", "_meta"})
@@ -117,12 +133,22 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
     if not isinstance(part, dict):
         content.say(as_text(part))
         return
+    part = _invoked(part)
     kind = _kind(part)
+    if kind == _STEP:
+        return
     inner = part.get(kind) if isinstance(part.get(kind), dict) else part
     assert isinstance(inner, dict)  # noqa: S101 - for the type checker
     if kind in _CALLS:
-        content.calls.append(called_in(part, inner, omitted))
-    elif kind in _RESULTS:
+        call = called_in(part, inner, omitted)
+        content.calls.append(call)
+        if holds_result(part):
+            given, error = part.get("result"), part.get("error")
+            told = as_text((error or "") if given in (None, "") else given)
+            content.results.append(Result(call.id, call.name, told, bool(error)))
+    elif kind == "toolResult":
+        content.results.append(_result(_of_bedrock(inner), True))
+    elif kind in _RESULTS or kind.endswith(_PROVIDED):
         content.results.append(_result(inner, inner is part))
     elif is_thought(kind) or part.get("thought") is True:
         omitted[THOUGHTS] += 1
@@ -140,6 +166,32 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
         content.say(as_text(part))
 
 
+def _invoked(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool's part of the messages that the AI SDK shows on pages as a call with its result; else the part."""
+    kind = name_of(part.get("type")) or ""
+    held = part.get("toolInvocation") if kind == "tool-invocation" else part
+    shown = kind == "dynamic-tool" or (kind.startswith("tool-") and kind not in _CALLS | _RESULTS)
+    if not shown or not isinstance(held, dict) or name_of(held.get("toolCallId")) is None:
+        return part
+    found = {key: held.get(first, held.get(other)) for key, first, other in _INVOKED}
+    return {
+        "type": "tool_call",
+        "name": kind.removeprefix("tool-"),
+        **{k: v for k, v in found.items() if v is not None},
+    }
+
+
+def holds_result(part: Any) -> bool:
+    """Return whether a part is a tool's result, or a call with its result, as Inspect writes tools of a provider."""
+    if not isinstance(part, dict):
+        return False
+    part = _invoked(part)
+    kind = _kind(part)
+    if kind in _CALLS:
+        return part.get("result") is not None or bool(part.get("error"))
+    return kind in _RESULTS or kind.endswith(_PROVIDED)
+
+
 def _words(part: dict[str, Any]) -> str | None:
     """Return the words of a part that is a text; None where it has none."""
     value = next((part[key] for key in ("text", "refusal", "content") if part.get(key) is not None), None)
@@ -153,11 +205,27 @@ def _result(part: dict[str, Any], labelled: bool) -> Result:
     keys = (key for key in ("content", "output", "response", "result", "text") if part.get(key) is not None)
     rest = {key: value for key, value in part.items() if key not in _RESULT_LABELS and value is not None}
     value: Any = next((part[key] for key in keys), rest or "")
+    if isinstance(value, dict) and name_of(part.get("type")) == "tool-result" and value.keys() <= _TYPED:
+        value = value.get("value", value)  # the AI SDK's, whose type says what the value is
     if isinstance(value, list) and value and all(map(_is_text, value)):
         value = "\n".join(piece["text"] for piece in value)
     name = name_of(part.get("name")) or name_of(part.get("toolName"))
     call_id = next((found for one in ids if (found := name_of(one))), None)
     return Result(call_id, name, as_text(value), labelled and is_flagged(part))
+
+
+def _of_bedrock(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result of Bedrock with its parts in the common form: they have no types, and data under ``json``."""
+    rows = result.get("content")
+    if not isinstance(rows, list) or not all(isinstance(part, dict) for part in rows):
+        return result
+    return {**result, "content": [_with_type(part) for part in rows]}
+
+
+def _with_type(part: dict[str, Any]) -> dict[str, Any]:
+    if part.keys() == {"json"}:
+        return {"type": "text", "text": as_text(part["json"])}
+    return {"type": "text", **part} if part.keys() == {"text"} else part
 
 
 def is_flagged(result: dict[str, Any]) -> bool:

@@ -1,15 +1,24 @@
 """Foreign conversations as chat messages: roles, legacy function calls, and ids that pair calls with results."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from fama.episodes.foreign.fields import cite, from_text, name_of, rows_of
-from fama.episodes.foreign.logged_calls import ForeignCall, calls_in
-from fama.episodes.foreign.logged_content import THOUGHTS, LoggedContent, as_text, is_flagged, read_logged_content
+from fama.episodes.foreign.fields import absent, cite, from_text, name_of, rows_of
+from fama.episodes.foreign.logged_calls import ForeignCall, calls_in, says_nothing
+from fama.episodes.foreign.logged_content import (
+    PARTS,
+    THOUGHTS,
+    LoggedContent,
+    as_text,
+    holds_result,
+    is_flagged,
+    read_logged_content,
+)
 from fama.episodes.records import FunctionCall, Message, Role, ToolCall
 from fama.errors import BadInput
 
@@ -28,7 +37,14 @@ _LABELS = frozenset(
     "role from type name id tool_call_id call_id timestamp created_at time model source status weight loss "
     "finish_reason stop_reason requestor turn_idx index".split()
 )
+#: Fields beside the messages for the words of the system.
+_BESIDE = ("system", "system_prompt")
 USER_TOOLS = "calls of the user's own tools and results of these"
+#: Items of the Responses API on tools that the provider runs; those of MCP hold a call and its result.
+_PROVIDED = re.compile(
+    r"(?:web_search|file_search|computer|code_interpreter|local_shell|shell|apply_patch|image_generation|mcp)_call"
+    r"(?:_output)?|mcp_list_tools"
+)
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details")
 
 
@@ -43,6 +59,18 @@ def messages_of(rows: Any, omitted: Counter[str] | None = None) -> tuple[Message
     """
     counter: Counter[str] = Counter() if omitted is None else omitted
     return paired((spoken_in(row, counter) for row in rows_of(rows, "messages")), counter)
+
+
+def with_system(rows: list[Any], holder: Mapping[str, Any]) -> list[Any]:
+    """Return messages with the system's words first, which Anthropic's requests and sets keep beside them.
+
+    Messages that begin with such words stay as they are.
+    """
+    told = next((holder[key] for key in _BESIDE if not absent(holder.get(key)) and holder[key] != []), None)
+    first = from_text(rows[0]) if rows else None
+    if told is None or (isinstance(first, dict) and _role_of(_unwrapped(first)) == "system"):
+        return rows
+    return [{"role": "system", "content": told}, *rows]
 
 
 def paired(rows: Iterable[Iterable["Spoken"]], omitted: Counter[str]) -> tuple[Message, ...]:
@@ -96,7 +124,10 @@ class Spoken:
 
 
 def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
-    """Yield the messages that one row holds: the results of an Anthropic turn stand before its words.
+    """Yield the messages that one row holds, in the order in which they were said.
+
+    In a user's turn results stand before the words. In the agent's they are of tools that its provider runs: each
+    stands behind its call, and what is said upon it is a message of its own.
 
     Raises:
         BadInput: it is no message, its role is unknown, or a call has no name.
@@ -105,29 +136,108 @@ def spoken_in(row: Any, omitted: Counter[str]) -> Iterator[Spoken]:
     if not isinstance(row, dict):
         raise BadInput(f"{cite(row)} is no message; is this the right format?")
     row = _unwrapped(row)
-    named = row.get("role") or row.get("from") or row.get("type")
-    role = ROLES.get(str(named).lower())
+    if (kind := _item_of_provider(row)) == "mcp_call":
+        row = {"role": "assistant", "content": [{**row, "type": "tool_call", "result": row.get("output")}]}
+    elif kind:
+        omitted[PARTS] += 1
+        return
+    for piece in _pieces(row):
+        yield from _spoken_in_piece(piece, omitted)
+
+
+def is_row(item: dict[str, Any]) -> bool:
+    """Return whether an object names a speaker that is known, or is an item on a tool of the provider."""
+    return (name_of(item.get("role")) or name_of(item.get("type"))) in ROLES or bool(_item_of_provider(item))
+
+
+def _item_of_provider(row: dict[str, Any]) -> str:
+    """Return the type of an item on a tool that the provider runs; empty for anything else."""
+    kind = row.get("type")
+    told = isinstance(kind, str) and row.get("role") is None and row.get("from") is None
+    return kind if told and _PROVIDED.fullmatch(kind) else ""
+
+
+def _pieces(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return an agent's row, cut behind each result in its content that more follows; any other row as it is."""
+    field = _content_field(row)
+    parts = row.get(field)
+    if not isinstance(parts, list) or _role_of(row) != "assistant":
+        return [row]
+    named = {key: row[key] for key in ("role", "from", "type", "name") if row.get(key) is not None}
+    pairs = enumerate(zip(parts, parts[1:], strict=False), 1)
+    cuts = [0, *(place for place, (part, after) in pairs if holds_result(part) and not holds_result(after))]
+    heads = ({**named, field: parts[start:end]} for start, end in zip(cuts, cuts[1:], strict=False))
+    return [*heads, {**row, field: parts[cuts[-1] :]}]
+
+
+def _content_field(row: dict[str, Any]) -> str:
+    """Return the field that holds what a message says: parts before the words that repeat some of them; else empty."""
+    if isinstance(row.get("parts"), list) and row["parts"]:
+        return "parts"
+    there = [key for key in _CONTENTS if row.get(key) is not None]
+    if not there or row[there[0]] not in ("", []):
+        return there[0] if there else ""
+    return next((key for key in there if row[key] and isinstance(row[key], str | list | dict)), there[0])
+
+
+def _role_of(row: dict[str, Any]) -> Role | None:
+    return ROLES.get(str(row.get("role") or row.get("from") or row.get("type")).lower())
+
+
+def _spoken_in_piece(row: dict[str, Any], omitted: Counter[str]) -> Iterator[Spoken]:
+    named, role = row.get("role") or row.get("from") or row.get("type"), _role_of(row)
     if role is None:
         raise BadInput(f"unknown role {cite(named)}; known: {', '.join(_NAMES)} and their usual names")
     if role == "assistant" and named == "reasoning":
         omitted[THOUGHTS] += 1
         return
     content = _content(row, role, str(named), omitted)
-    calls = content.calls + (calls_in(row.get("tool_calls"), omitted) or calls_in(row.get("function_call"), omitted))
-    calls += calls_in(row.get("invalid_tool_calls"), omitted)  # LangChain's, whose arguments are no JSON
+    calls = _united(content.calls, _listed_calls(row, omitted))
     _count_thoughts(row, omitted)
     if content.texts is None and not calls and not content.results:
         _refuse_lost_words(row)
     name = name_of(row.get("name"))
     flagged = role == "tool" and is_flagged(row)
-    for result in content.results:
-        yield Spoken(
-            "tool", result.text, call_id=result.call_id, name=result.name or name, failed=flagged or result.failed
-        )
-    if content.results and content.texts is None and not calls:
-        return
+    results = [
+        Spoken("tool", result.text, call_id=result.call_id, name=result.name or name, failed=flagged or result.failed)
+        for result in content.results
+    ]
     call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
-    yield Spoken(role, content.text, tuple(calls), call_id, name, flagged)
+    said = [Spoken(role, content.text, tuple(calls), call_id, name, flagged)]
+    if content.results and content.texts is None and not calls:
+        said = []
+    yield from (*said, *results) if role == "assistant" else (*results, *said)
+
+
+def _listed_calls(row: dict[str, Any], omitted: Counter[str]) -> list[ForeignCall]:
+    """Return the calls of a message's own fields, of LangChain's those whose arguments are no JSON as well.
+
+    LangChain keeps the provider's form beside them, alone where the log is of an early release.
+    """
+    calls = calls_in(row.get("tool_calls"), omitted) or calls_in(row.get("function_call"), omitted)
+    calls += calls_in(row.get("invalid_tool_calls"), omitted)
+    early = from_text(row.get("additional_kwargs"))
+    return calls if calls or not isinstance(early, dict) else _listed_calls(early, omitted)
+
+
+def _united(inside: Sequence[ForeignCall], listed: Sequence[ForeignCall]) -> list[ForeignCall]:
+    """Return the calls of a message once each, where parts of its content and a field of its own hold them both.
+
+    LangChain's messages of Anthropic do; in those that were streamed only the field has the arguments.
+    """
+    left, found = list(listed), []
+    for call in inside:
+        same = next((one for one in left if _is_same(call, one)), None)
+        if same is not None:
+            left.remove(same)
+        found.append(call if same is None or says_nothing(same.arguments) else same)
+    return [*found, *left]
+
+
+def _is_same(one: ForeignCall, other: ForeignCall) -> bool:
+    if one.id and other.id:
+        return one.id == other.id
+    return (one.name, from_text(one.arguments)) == (other.name, from_text(other.arguments))
 
 
 def _unwrapped(row: dict[str, Any]) -> dict[str, Any]:
@@ -158,7 +268,7 @@ def _refuse_lost_words(row: dict[str, Any]) -> None:
 
 
 def _content(row: dict[str, Any], role: Role, named: str, omitted: Counter[str]) -> LoggedContent:
-    value = next((row[key] for key in _CONTENTS if row.get(key) is not None), None)
+    value = row.get(_content_field(row))
     if named in ("function_call", "tool_call", "custom_tool_call"):
         holder = row if value is None else value
         return LoggedContent(calls=calls_in(holder, omitted))

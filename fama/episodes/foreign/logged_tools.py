@@ -1,6 +1,7 @@
 """Tool definitions and reference actions of foreign records."""
 
 import json
+from collections import Counter
 from typing import Any, get_args
 
 from fama.episodes.foreign.fields import cite, from_text, listed, mapping, name_of
@@ -8,6 +9,7 @@ from fama.episodes.foreign.logged_calls import ARGUMENTS, arguments_text
 from fama.episodes.records import ROLE_KEY, GoldAction, ToolRole, ToolSpec
 from fama.errors import BadInput
 
+PROVIDED_TOOLS = "tools of the provider"
 _SCHEMAS = ("parameters", "input_schema", "inputSchema", "args_schema")
 
 
@@ -34,14 +36,21 @@ def tools_of(value: Any) -> tuple[ToolSpec, ...]:
     return tuple(found)
 
 
-def functions_of(value: Any) -> tuple[ToolSpec, ...]:
+def functions_of(value: Any, omitted: Counter[str] | None = None) -> tuple[ToolSpec, ...]:
     """Return the functions among a chat request's tools; custom tools and a server's own, such as search, are left out.
+
+    These are counted in ``omitted``.
 
     Raises:
         BadInput: a function has no name, or states a role that is none.
     """
     value = from_text(value)
-    return tools_of([entry for entry in value if not _is_other(entry)] if isinstance(value, list) else value)
+    if not isinstance(value, list):
+        return tools_of(value)
+    own = [entry for entry in value if not _is_other(entry)]
+    if omitted is not None:
+        omitted[PROVIDED_TOOLS] += len(value) - len(own)
+    return tools_of(own)
 
 
 def _is_other(entry: Any) -> bool:

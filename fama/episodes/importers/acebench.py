@@ -109,7 +109,8 @@ def _score_file(path: Path) -> Path | None:
         return None
     name = name.removesuffix(_RESULT) + _SCORE
     swapped = [re.sub(r"^result_(all|en|zh)$", r"score_\1", part) for part in path.parent.parts]
-    return next((place for place in (path.parent / name, Path(*swapped) / name) if place.is_file()), None)
+    places = (folder / f"{name}{packed}" for folder in (path.parent, Path(*swapped)) for packed in ("", ".gz"))
+    return next((place for place in places if place.is_file()), None)
 
 
 def _message(text: str, number: int) -> Message:

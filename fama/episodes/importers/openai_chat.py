@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fama import __version__
-from fama.episodes.foreign.fields import absent, is_full, mapping, name_of, number, trial_of, verdict
+from fama.episodes.foreign.fields import absent, is_full, mapping, name_of, number, rows_of, trial_of, verdict
 from fama.episodes.foreign.file_identity import settings_text, task_id_of
 from fama.episodes.foreign.logged_answers import answered
 from fama.episodes.foreign.logged_content import as_text
-from fama.episodes.foreign.logged_tools import gold_of, tools_of
+from fama.episodes.foreign.logged_messages import with_system
+from fama.episodes.foreign.logged_tools import functions_of, gold_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import NO_OUTCOME, read_episodes_of
 from fama.episodes.records import Episode, Outcome, Source
@@ -25,7 +26,8 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     A record needs ``messages``; ``tools`` (or ``functions``), ``task_id``, ``trial``, ``domain``, ``benchmark``,
     ``benchmark_version``, ``backbone`` (or ``model``), ``strategy``, ``agent``, ``user_model``, ``settings``,
     ``reward``, ``success``, ``error`` and ``gold_actions`` are used where given. Without ``success`` or ``reward`` the
-    outcome is unknown and the record counts as an error at the harness. An answer in ``response``, ``choices``,
+    outcome is unknown and the record counts as an error at the harness. The system's words may stand in ``system`` (or
+    ``system_prompt``) beside the messages. An answer in ``response``, ``choices``,
     ``completion`` or ``output`` that the messages lack is their last one.
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` fill what records lack.
 
@@ -36,7 +38,8 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
     def build(index: int, row: dict[str, Any]) -> Episode:
         if absent(row["messages"]):
             raise BadInput("field 'messages' is null; is this the right format?")
-        return chat_episode("openai", path, index, row, row["messages"], options)
+        messages = with_system(rows_of(row["messages"], "messages"), row)
+        return chat_episode("openai", path, index, row, messages, options)
 
     yield from read_episodes_of("openai", path, read_records(path), build, options)
 
@@ -57,7 +60,7 @@ def chat_episode(
     """
     omitted = Counter() if omitted is None else omitted
     chat = answered(messages, row, omitted)
-    tools = row.get("functions") if absent(row.get("tools")) else row["tools"]
+    tools = functions_of(row.get("functions") if absent(row.get("tools")) else row["tools"], omitted)
     gold = row.get("gold_actions")
     outcome = outcome_of(row)
     return Episode(
@@ -73,9 +76,9 @@ def chat_episode(
         user_model=name_of(row.get("user_model")),
         settings="; ".join(settings_text({**_sampling(row), **mapping(row.get("settings"), "settings")})) or None,
         messages=chat,
-        tools=tools_of(tools),
+        tools=tools,
         outcome=outcome,
-        reward=None if outcome.reason == NO_OUTCOME else number(row.get("reward"), "reward"),
+        reward=None if outcome.status == "error" else number(row.get("reward"), "reward"),
         gold_actions=None if absent(gold) else gold_of(gold),
         package_version=__version__,
         source=Source(importer=importer, file=path.name, omitted=dict(+omitted)),

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, cite, from_text, rows_of
-from fama.episodes.foreign.logged_calls import ForeignCall
+from fama.episodes.foreign.logged_calls import ForeignCall, entries_in
 from fama.episodes.foreign.logged_content import THOUGHTS
-from fama.episodes.foreign.logged_messages import ROLES, as_call_row
+from fama.episodes.foreign.logged_messages import ROLES, as_call_row, with_system
 from fama.episodes.foreign.logged_tools import tools_of
 from fama.episodes.foreign.streams import read_records
 from fama.episodes.importers.base import read_episodes_of
@@ -68,10 +68,7 @@ def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
             raise BadInput(f"conversations[{index}]: unknown speaker {cite(named)}; write system, human, gpt or tool")
         content = turn.get("content") if turn.get("value") is None else turn["value"]
         turns.append({**turn, "from": None, "value": None, "role": named.lower(), "content": content})
-    system = row.get("system") if not absent(row.get("system")) else row.get("system_prompt")
-    if absent(system) or (turns and turns[0]["role"] == "system"):
-        return turns
-    return [{"role": "system", "content": system}, *turns]
+    return with_system(turns, row)
 
 
 def _messages(turn: dict[str, Any], omitted: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -92,8 +89,10 @@ def _messages(turn: dict[str, Any], omitted: Counter[str]) -> Iterator[dict[str,
 
 def _assistant(turn: dict[str, Any], content: str, omitted: Counter[str]) -> dict[str, Any]:
     """Return the agent's turn with its calls, from brackets or markup; a text that cannot be read stays as it is."""
+    if entries_in(turn.get("tool_calls")):
+        return turn
     if calls := bracket_calls(content):
-        return as_call_row(calls)
+        return {**turn, **as_call_row(calls)}
     read_ = read_markup(content)
     if read_.problem:
         return turn
@@ -101,7 +100,7 @@ def _assistant(turn: dict[str, Any], content: str, omitted: Counter[str]) -> dic
     if not read_.calls:
         return {**turn, "content": read_.words}
     found = [ForeignCall(None, call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in read_.calls]
-    return as_call_row(found, read_.words.strip() or None)
+    return {**turn, **as_call_row(found, read_.words.strip() or None)}
 
 
 def bracket_calls(text: str) -> list[ForeignCall]:

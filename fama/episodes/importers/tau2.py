@@ -95,19 +95,18 @@ def _opened(path: Path) -> tuple[dict[str, Any], Iterator[LogRecord]]:
 
 def _of_folder(path: Path, folder: Path) -> Iterator[LogRecord]:
     """Yield the simulations of a folder; one that the index lists and that is not there is a record with a fault."""
-    index = {
-        name_of(entry.get("id")): entry
-        for entry in read_part(path, "simulation_index") or ()
-        if isinstance(entry, dict)
-    }
-    there = sorted(folder.glob("*.json"))
-    for file in there:
+    index = read_part(path, "simulation_index")
+    names = [name_of(row.get("id")) for row in index if isinstance(row, dict)] if isinstance(index, list) else []
+    there = {file.stem: file for file in sorted(folder.glob("*.json"))}
+    for file in there.values():
         try:
             yield from (record._replace(place=str(file)) for record in read_records(file))
         except BadInput as error:
             yield LogRecord(str(file), None, str(error).removeprefix(f"{file}: "))
-    for name in index.keys() - {file.stem for file in there}:
-        yield LogRecord(str(folder / f"{name}.json"), None, "is listed in the run's index and not there; fetch it, too")
+    for name in dict.fromkeys(names):
+        if name is not None and name not in there:
+            fault = "is listed in the run's index and not there; fetch it, too"
+            yield LogRecord(str(folder / f"{name}.json"), None, fault)
 
 
 class _Run:

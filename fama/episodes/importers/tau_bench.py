@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from fama import __version__
 from fama.episodes.foreign.fields import absent, is_full, listed, mapping, name_of, number, trial_of
 from fama.episodes.foreign.file_identity import positional
+from fama.episodes.foreign.logged_content import THOUGHTS
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.logged_tools import gold_of, tools_of
 from fama.episodes.foreign.streams import LogRecord, read_records
@@ -223,6 +224,7 @@ def _messages(
             rows.append({"role": "system", "content": content})
         elif role == "assistant" and text_form and not (message.get("tool_calls") or message.get("function_call")):
             row, called = _action(content, f"call_{index}")
+            omitted[THOUGHTS] += called is None and bool(content.rpartition("Action:")[0].strip())
             rows.append(row)
         elif role == "user" and called is not None and content.startswith(_OUTPUT):
             text = content[len(_OUTPUT) :].removeprefix(" ")

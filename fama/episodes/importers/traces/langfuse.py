@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, from_text, name_of
+from fama.episodes.foreign.logged_messages import with_system
 from fama.episodes.foreign.streams import LogRecord, read_records
 from fama.episodes.importers.traces.traced_calls import TOLD, TracedCall, traced_episodes
 from fama.episodes.records import Episode
@@ -29,7 +30,9 @@ def request_of(value: Any) -> list[Any]:
     """Return the messages of an observation's input: a list, or an object that holds them beside tools."""
     given = from_text(value)
     rows = from_text(given.get("messages")) if isinstance(given, dict) else given
-    return rows if isinstance(rows, list) else []
+    if not isinstance(rows, list):
+        return []
+    return with_system(rows, given) if isinstance(given, dict) and rows else rows
 
 
 def answer_of(value: Any) -> list[Any]:
@@ -93,4 +96,11 @@ def _scores(rows: Any) -> dict[str, Any]:
     """Return what scores of a trace say of how it ended; the latest of a name counts, in whatever order they stand."""
     scores = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     scores.sort(key=lambda row: str(row.get("timestamp") or ""))
-    return {row["name"]: row.get("value") for row in scores if row.get("name") in TOLD[1:]}
+    return {row["name"]: _said_by(row) for row in scores if row.get("name") in TOLD[1:]}
+
+
+def _said_by(score: dict[str, Any]) -> Any:
+    """Return what a score says: in words where no config gives these a number, for which Langfuse then writes 0."""
+    value, words = score.get("value"), score.get("stringValue")
+    unnumbered = score.get("dataType") == "CATEGORICAL" and absent(score.get("configId"))
+    return words if not absent(words) and (unnumbered or absent(value)) else value

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fama.episodes.foreign.fields import absent, name_of
-from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.foreign.logged_messages import messages_of, with_system
 from fama.episodes.foreign.streams import LogRecord, read_records
 from fama.episodes.importers.traces.traced_calls import TOLD, TracedCall, traced_episodes
 from fama.episodes.records import Episode
@@ -76,15 +76,14 @@ def _messages(run: dict[str, Any], side: str) -> list[Any]:
     """Return the messages of a run's inputs or outputs; LangChain writes one list per prompt, and generations."""
     held = _part(run, side)
     rows = held.get("messages")
-    if side == "inputs" and isinstance(rows, list) and not absent(held.get("system")):  # Anthropic's requests
-        rows = [{"role": "system", "content": held["system"]}, *rows]
     if side == "outputs" and isinstance(held.get("generations"), list):
         made = [one for one in _first(held["generations"])[:1] if isinstance(one, dict)]
         rows = [one.get("message") or {"role": "assistant", "content": one.get("text")} for one in made]
     if isinstance(rows, str):  # short for what the user says, as are pairs of role and content
         return [{"role": "user", "content": rows}]
     said = _first(rows) if isinstance(rows, list) else []
-    return [{"role": one[0], "content": one[1]} if _is_pair(one) else one for one in said]
+    said = [{"role": one[0], "content": one[1]} if _is_pair(one) else one for one in said]
+    return with_system(said, held) if side == "inputs" and said else said
 
 
 def _first(rows: list[Any]) -> list[Any]:

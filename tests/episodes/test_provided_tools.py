@@ -1,0 +1,207 @@
+"""Calls that a message holds twice, and tools that the provider of a model runs within the agent's own turn."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fama.dialogue.calls import calls_of
+from fama.episodes.foreign.logged_answers import answered
+from fama.episodes.foreign.logged_content import PARTS
+from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.records import Message
+from tests.support.foreign_logs import SAID, imported, write_lines
+
+ASKED = {"role": "user", "content": "Where is W1?"}
+
+
+def read(*rows: dict[str, Any]) -> list[tuple[str, str | None, list[tuple[str, str]]]]:
+    """Return role, words and calls of every message."""
+    return [
+        (m.role, m.content, [(call.function.name, call.function.arguments) for call in m.tool_calls or ()])
+        for m in messages_of(list(rows))
+    ]
+
+
+def block(**fields: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": "t", "name": "get", "input": {"a": 1}, **fields}
+
+
+LISTED = {"type": "tool_call", "id": "t", "name": "get", "args": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        block(),
+        block(input={}, partial_json='{"a": 1}'),
+        block(id=None),
+        {"type": "function_call", "id": "fc_1", "call_id": "t", "name": "get", "arguments": '{"a": 1}'},
+    ],
+    ids=["Anthropic", "streamed", "without an id", "Responses"],
+)
+def test_a_call_in_the_content_and_in_its_own_field_is_one(inside: dict[str, Any]) -> None:
+    """LangChain keeps both: the agent called everything twice, once without a result."""
+    row = {"type": "ai", "content": [{"type": "text", "text": "One moment."}, inside], "tool_calls": [LISTED]}
+    messages = messages_of([ASKED, row, {"type": "tool", "content": "got", "tool_call_id": "t"}])
+    (call,) = calls_of(messages)
+    assert (call.name, call.arguments, call.result) == ("get", {"a": 1}, "got")
+    assert [m.content for m in messages] == ["Where is W1?", "One moment.", "got"]
+
+
+def test_different_calls_in_both_places_are_kept() -> None:
+    others = [block(id=None), block(id=None), block(id="u", input={"a": 2})]
+    listed = [{**LISTED, "args": {"a": 1}}, {**LISTED, "id": "v", "args": {"a": 3}}]
+    ((_, _, calls),) = read({"role": "assistant", "content": others, "tool_calls": listed})
+    assert [json.loads(arguments)["a"] for _, arguments in calls] == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        {"tool_calls": [{"id": "t", "type": "function", "function": {"name": "get", "arguments": '{"a": 1}'}}]},
+        {"function_call": {"name": "get", "arguments": '{"a": 1}'}},
+        '{"function_call": {"name": "get", "arguments": {"a": 1}}}',
+    ],
+)
+def test_calls_in_the_form_of_early_langchain(early: Any) -> None:
+    row = {"type": "ai", "data": {"content": "", "additional_kwargs": early}}
+    assert read(row) == [("assistant", "", [("get", '{"a": 1}')])]
+    both = {"type": "ai", "content": "", "additional_kwargs": early, "tool_calls": [LISTED]}
+    assert read(both) == [("assistant", "", [("get", '{"a": 1}')])]
+    broken = {"name": "get", "args": "{", "id": "t"}
+    assert read({**both, "tool_calls": [], "invalid_tool_calls": [broken]}) == [("assistant", "", [("get", "{")])]
+
+
+FOUND = [{"type": "web_search_result", "url": "u", "title": "W1 is sent"}]
+SEARCH = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": "W1"}}
+PROVIDED: dict[str, tuple[list[dict[str, Any]], str, str]] = {
+    "Anthropic": (
+        [SEARCH, {"type": "web_search_tool_result", "tool_use_id": "s", "content": FOUND}],
+        "web_search",
+        json.dumps(FOUND),
+    ),
+    "Anthropic's MCP": (
+        [
+            {"type": "mcp_tool_use", "id": "s", "name": "find", "server_name": "x", "input": {"q": "W1"}},
+            {"type": "mcp_tool_result", "tool_use_id": "s", "content": [{"type": "text", "text": "sent"}]},
+        ],
+        "find",
+        "sent",
+    ),
+    "Inspect": (
+        [
+            {
+                **{"type": "tool_use", "tool_type": "mcp_call", "id": "s", "name": "find", "context": None},
+                **{"arguments": '{"q": "W1"}', "result": "sent", "error": None},
+            }
+        ],
+        "find",
+        "sent",
+    ),
+    "AI SDK on pages": (
+        [
+            {"type": "step-start"},
+            {
+                "type": "tool-invocation",
+                "toolInvocation": {
+                    **{"state": "result", "toolCallId": "s", "toolName": "find"},
+                    **{"args": {"q": "W1"}, "result": {"status": "sent"}},
+                },
+            },
+        ],
+        "find",
+        '{"status": "sent"}',
+    ),
+    "AI SDK 5 on pages": (
+        [{"type": "tool-find", "toolCallId": "s", "state": "output-available", "input": {"q": "W1"}, "output": "sent"}],
+        "find",
+        "sent",
+    ),
+    "AI SDK": (
+        [
+            {"type": "tool-call", "toolCallId": "s", "toolName": "find", "input": {"q": "W1"}},
+            {"type": "tool-result", "toolCallId": "s", "output": {"type": "text", "value": "sent"}},
+        ],
+        "find",
+        "sent",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROVIDED)
+def test_results_in_the_agents_turn_stand_behind_their_calls(name: str) -> None:
+    parts, tool, result = PROVIDED[name]
+    text = {"type": "text", "text": "I look."}
+    last = block(id="c")
+    rows = [ASKED, {"role": "assistant", "content": [text, *parts, {**text, "text": "It is sent."}, last]}]
+    messages = messages_of([*rows, {"role": "tool", "tool_call_id": "c", "content": "got"}])
+    assert [(m.role, m.content) for m in messages[1:]] == [
+        *(("assistant", "I look."), ("tool", result)),
+        *(("assistant", "It is sent."), ("tool", "got")),
+    ]
+    found = [(call.name, call.arguments, call.result) for call in calls_of(messages)]
+    assert found == [(tool, {"q": "W1"}, result), ("get", {"a": 1}, "got")]
+
+
+def test_a_provided_tool_that_failed_is_flagged() -> None:
+    part = {"type": "tool_use", "id": "s", "name": "find", "arguments": "{}", "result": "", "error": "no network"}
+    _, result = messages_of([{"role": "assistant", "content": [part]}])
+    assert (result.role, result.content, result.failed) == ("tool", "no network", True)
+
+
+def test_parts_of_bedrock() -> None:
+    rows = [
+        {"role": "assistant", "content": [{"text": "hm"}, {"toolUse": {"toolUseId": "t", "name": "get", "input": {}}}]},
+        {
+            "role": "user",
+            "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "a"}, {"json": {"b": 1}}]}}],
+        },
+    ]
+    omitted = Counter[str]()
+    call, result = messages_of(rows, omitted)
+    assert call.content == "hm" and call.tool_calls is not None and not omitted
+    assert result == Message(role="tool", content='a\n{"b": 1}', tool_call_id="t")
+    failed = {"toolUseId": "t", "content": [{"text": "No seats."}], "status": "error"}
+    (refused,) = messages_of([{"role": "user", "content": [{"toolResult": failed}]}])
+    assert (refused.content, refused.failed) == ("No seats.", True)
+
+
+@pytest.mark.parametrize("kind", ["json", "text", "content", "error-json"])
+def test_outputs_of_the_ai_sdk_are_what_the_tool_gave(kind: str) -> None:
+    value: Any = {"text": "sent", "content": [{"type": "text", "text": "sent"}]}.get(kind, {"status": "sent"})
+    part = {"type": "tool-result", "toolCallId": "t", "output": {"type": kind, "value": value}}
+    (result,) = messages_of([{"role": "tool", "content": [part]}])
+    assert result.content == ("sent" if kind in ("text", "content") else '{"status": "sent"}')
+    assert result.failed is (True if kind == "error-json" else None)
+
+
+def test_items_on_tools_of_the_provider_do_not_refuse_the_conversation() -> None:
+    items = [
+        {"type": "reasoning", "summary": []},
+        {"type": "web_search_call", "id": "w", "status": "completed"},
+        {"type": "mcp_call", "id": "m", "name": "get", "arguments": '{"a": 1}', "output": "got", "error": None},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "It is sent."}]},
+    ]
+    omitted = Counter[str]()
+    for messages in (messages_of([ASKED, *items], omitted), answered([ASKED], {"output": items}, omitted)):
+        assert [(m.role, m.content) for m in messages] == [
+            *(("user", "Where is W1?"), ("assistant", None)),
+            *(("tool", "got"), ("assistant", "It is sent.")),
+        ]
+        assert [(call.name, call.result) for call in calls_of(messages)] == [("get", "got")]
+    assert omitted[PARTS] == 2
+
+
+def test_tools_of_the_provider_are_counted_not_refused(tmp_path: Path) -> None:
+    tools = [
+        {"type": "web_search"},
+        {"type": "mcp", "server_label": "x"},
+        {"type": "function", "function": {"name": "f"}},
+    ]
+    path = write_lines(tmp_path / "x.jsonl", [{"messages": SAID, "success": True, "tools": tools}])
+    (episode,) = imported(path, tmp_path / "out")
+    assert [tool.name for tool in episode.tools] == ["f"]
+    assert episode.source.omitted == {"tools of the provider": 2}
