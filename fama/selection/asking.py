@@ -106,7 +106,7 @@ async def ask_for_helpers(
         turn: the index of the decision, for the ledger.
 
     Raises:
-        ModelError: the endpoint failed after all retries.
+        ModelError: the endpoint failed after all retries; ``billed`` of a ``CallFailed`` holds the calls before, too.
     """
     ledger: list[LedgerRow] = []
     for attempt in range(repairs + 1):
@@ -114,12 +114,10 @@ async def ask_for_helpers(
         if attempt and room is not None and spent + call_tokens(request) > room:
             break
         try:
-            reply = await model.complete(request)
+            request, reply = await _answered(model, request)
         except CallFailed as error:
-            if request.json_schema is None or isinstance(error, ContextOverflow) or not _NO_SCHEMA.search(str(error)):
-                raise
-            request = replace(request, json_schema=None)
-            reply = await model.complete(request)
+            error.billed = (*ledger, *error.billed)
+            raise
         named = read(reply)
         about = {
             "role": request.role,
@@ -134,3 +132,14 @@ async def ask_for_helpers(
         talk = ({"role": "assistant", "content": shown(reply.text)}, {"role": "user", "content": complaint})
         request = replace(request, messages=(*request.messages, *talk))
     return Asked(None, tuple(ledger), request.json_schema is not None)
+
+
+async def _answered(model: ChatModel, request: ChatRequest) -> tuple[ChatRequest, ChatReply]:
+    """Return a reply with the request that got it: without its schema where the server refuses that."""
+    try:
+        return request, await model.complete(request)
+    except CallFailed as error:
+        if request.json_schema is None or isinstance(error, ContextOverflow) or not _NO_SCHEMA.search(str(error)):
+            raise
+    free = replace(request, json_schema=None)
+    return free, await model.complete(free)
