@@ -18,6 +18,8 @@ _LONGEST = 4 * 2**20
 _END_BYTES = 3
 #: Fields that all pieces of a reply share.
 _NAMED = ("id", "object", "created", "model")
+#: Fields of pieces that are of the whole reply; ``timings`` are llama.cpp's and hold what its cache held.
+_TOP = ("id", "model", "usage", "timings")
 
 
 class EventSplitter:
@@ -133,11 +135,13 @@ class Assembled:
             self._over |= ends_stream(event)
             return
         self._failed |= is_failure(tree)
-        self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key)}
+        self._top |= {key: tree[key] for key in _TOP if tree.get(key)}
         for choice in choices_of(tree):
             kept = self._choices.setdefault(_index_of(choice), {"message": {"role": "assistant"}, "calls": []})
             if not absent(choice.get("finish_reason")):
                 kept["finish_reason"] = choice["finish_reason"]
+            if choice.get("usage"):
+                kept["usage"] = choice["usage"]
             if isinstance(choice.get("delta"), dict):
                 _add_delta(kept, choice["delta"])
 
@@ -156,7 +160,8 @@ class Assembled:
             if calls:
                 message["tool_calls"] = calls
             choices.append({"index": index, "message": message, "finish_reason": kept.get("finish_reason")})
-        return {**self._top, "choices": choices}
+        told = {} if len(choices) > 1 else {key: kept[key] for key in ("usage",) if key in kept}  # Moonshot's place
+        return {**told, **self._top, "choices": choices}
 
 
 def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
@@ -167,9 +172,7 @@ def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
             message[key] = message.get(key, "") + words
     legacy = from_text(delta.get("function_call"))
     if isinstance(legacy, dict):
-        made = message.setdefault("function_call", {"name": "", "arguments": ""})
-        for key, text in _told(legacy).items():
-            made[key] += text
+        _grow(message.setdefault("function_call", {"name": "", "arguments": ""}), _told(legacy))
     pieces = from_text(delta.get("tool_calls"))
     for piece in pieces if isinstance(pieces, list) else [pieces]:
         if isinstance(piece, dict):
@@ -205,8 +208,14 @@ def _add_call(calls: list[tuple[int, dict[str, Any]]], piece: dict[str, Any]) ->
         calls.append((len(calls) if where is None else where, begun[0]))
     call = begun[-1]
     call["id"] = call["id"] or id_
+    _grow(call["function"], told)
+
+
+def _grow(made: dict[str, str], told: dict[str, str]) -> None:
+    """Add what a piece says to its call; some servers say the whole name in every piece (MiniMax, NVIDIA NIM)."""
     for key, text in told.items():
-        call["function"][key] += text
+        if key != "name" or text != made[key]:
+            made[key] += text
 
 
 def _is_another(begun: dict[str, Any], id_: str, told: dict[str, str]) -> bool:
