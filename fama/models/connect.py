@@ -145,6 +145,14 @@ def check_shared(settings: "ModelSettings", place: str, url: str) -> None:
         )
 
 
+def unreadable_certificates(address: str, error: OSError) -> BadInput:
+    """Return the error of an address that cannot be asked, because the environment names certificates that are none."""
+    named = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "this Python")
+    return BadInput(
+        f"{address}: the certificates of {named} cannot be read ({error.strerror or error}); fix or unset it"
+    )
+
+
 def is_local(base_url: str) -> bool:
     """Return whether an endpoint is on this machine, so that no proxy may come between."""
     return urlsplit(base_url).hostname in LOOPBACK
@@ -154,7 +162,7 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
     """Ask an endpoint for its models: does it answer, does it know ``name``, what is its dialect.
 
     Raises:
-        BadInput: it wants another key, or serves other models than ``name``.
+        BadInput: it wants another key, serves other models than ``name``, or nobody can read the certificates.
         FamaError: nothing answers, or a server that is not ready.
     """
     import httpx
@@ -172,6 +180,8 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
             f"{base_url}: no endpoint answers ({type(error).__name__}); start one with `fama models serve NAME` "
             "and set model.base_url to the address it prints"
         ) from error
+    except OSError as error:  # of the network's errors httpx makes its own
+        raise unreadable_certificates(base_url, error) from error
     if response.status_code in (401, 403):
         raise BadInput(f"{base_url}: the endpoint wants a key; put it into the environment variable {api_key_env}")
     if response.status_code in _NOT_READY:  # its dialect is unknown, and another one would change the requests
