@@ -68,13 +68,15 @@ def recorded_name(settings: "ModelSettings") -> str:
 def cached_name(settings: "ModelSettings") -> str:
     """Return the name of the model in response caches: as in records, but a file's path, since files share names.
 
-    Further fields of requests are part of it.
+    Further fields of requests are part of it, and so are settings of vLLM in this process: its ``quantization`` answers
+    otherwise.
 
     Raises:
         BadInput: an unknown scripted model.
     """
     is_file = settings.name.endswith(".gguf") and settings.in_process
     name = str(Path(settings.name).expanduser().resolve()) if is_file else recorded_name(settings)
+    name = settings.name if settings.name.startswith(offline.PREFIX) else name
     return f"{name} {content_hash(settings.extra_body)}" if settings.extra_body else name
 
 
