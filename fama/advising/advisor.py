@@ -34,7 +34,7 @@ from fama.episodes.state import VisibleState
 from fama.execution.background import LoopThread
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel, billed
-from fama.models.connect import connect
+from fama.models.connect import connect_helper
 from fama.models.prefix import AgentRequest
 from fama.models.wire import Prefill
 from fama.randomness import derive_seed, generator
@@ -213,7 +213,7 @@ class Advisor:
     async def _connect(self, model: ModelSettings | ChatModel | None) -> ChatModel | None:
         if not isinstance(model, ModelSettings):
             return model
-        return await self._thread.stack.enter_async_context(connect(model))
+        return await self._thread.stack.enter_async_context(connect_helper(model))
 
     async def _advise(
         self,

@@ -19,6 +19,7 @@ from fama.models.servers import vllm_offline as offline
 from fama.models.servers.llama_cpp import ServerSpec, serve
 from fama.models.servers.loopback import LOOPBACK
 from fama.models.weights.storage import resolve
+from fama.models.wrapper import SampledModel
 
 if TYPE_CHECKING:
     from fama.settings import ModelSettings
@@ -49,6 +50,19 @@ async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
 
             model = CachedChat(model, Path(settings.cache), cached_name(settings))
         yield model
+
+
+@asynccontextmanager
+async def connect_helper(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
+    """Yield the model of helpers and of prompted selection, asked at the temperature and ``top_p`` of its settings.
+
+    The most tokens of an answer are its question's own: budgets count on them.
+
+    Raises:
+        BadInput, FamaError: as ``connect``.
+    """
+    async with connect(settings) as model:
+        yield SampledModel(model, {"temperature": settings.temperature, "top_p": settings.top_p})
 
 
 def recorded_name(settings: "ModelSettings") -> str:
