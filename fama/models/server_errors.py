@@ -33,8 +33,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 #: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
-#: again, Google, pydantic as Mistral has it, Groq, Anthropic), of a field that they miss (Google, DeepSeek), and of the
-#: order of roles (templates of Gemma and Mistral, Mistral's own endpoint).
+#: again, Google, pydantic as Mistral has it, Groq, Anthropic three times), of a field that they miss (Google,
+#: DeepSeek), and of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint).
 _CONTESTING = (
     r"unsupported parameters?\W{1,9}(\w{1,40})",
     r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
@@ -44,6 +44,7 @@ _CONTESTING = (
     r"\b(\w{1,40})\W{1,9}extra inputs are not permitted",
     r"property\W{1,9}(\w{1,40})\W{1,9}is unsupported",
     r"\b(top_p)\W{1,9}cannot both be specified",
+    r"\b(\w{1,40})\W{1,9}is deprecated for this model",
     r"\b(stop)_sequences\W{1,9}each stop sequence must contain non-whitespace",
     r"missing (?:a |the )?\W?(thought_signature|reasoning_content)\b",
     r"\b(reasoning_content)\b.{1,60}must be passed back",

@@ -104,10 +104,10 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     """Change a body, in place, for a server that contests a field; return whether it now asks the same otherwise.
 
     OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
-    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
-    no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
-    Gemini and DeepSeek want the thoughts of their calls back, which no history holds. Templates of Gemma and Mistral
-    want roles to alternate, some of them none of the system.
+    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, or
+    none; both are 1 where they are left out. xAI takes no ``stop``. Mistral, Gemini and Claude take no ``seed``, which
+    asks for the same reply again and changes none. Gemini and DeepSeek want the thoughts of their calls back, which no
+    history holds. Templates of Gemma and Mistral want roles to alternate, some of them none of the system.
     """
     if field == "role":
         return _alternate(body["messages"])
@@ -121,7 +121,7 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     if field == "max_tokens" and field in body:
         body["max_completion_tokens"] = body.pop(field)
         return True
-    if field == "top_p" and body.get(field) == 1.0:
+    if field in ("top_p", "temperature") and body.get(field) == 1.0:
         del body[field]
         return True
     return False
