@@ -8,7 +8,7 @@ from fama.advising.repeated_notes import StreamedReply, ends_words
 from fama.episodes.foreign.fields import absent, from_text
 from fama.episodes.foreign.logged_calls import entries_in
 from fama.models.content import read_content, read_refusal
-from fama.models.server_errors import find_error
+from fama.models.server_errors import error_status, find_error
 
 #: A blank line; servers mix the ends of lines.
 _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
@@ -73,6 +73,12 @@ def choices_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
 def is_failure(tree: dict[str, Any]) -> bool:
     """Return whether a reply or a piece of one says that the server failed."""
     return any(find_error(holder) is not None for holder in (tree, *choices_of(tree)))
+
+
+def failure_status(tree: dict[str, Any] | None) -> int | None:
+    """Return the status of the error that a reply of 200, or its first event, is; None for a reply that is none."""
+    error = find_error(tree)
+    return None if error is None else error_status(error, 200)
 
 
 class OpeningFilter:
