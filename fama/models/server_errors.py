@@ -34,7 +34,7 @@ _OVERFLOW = re.compile(
 )
 #: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
 #: again, Google, pydantic as Mistral has it, Groq, Anthropic three times), of a field that they miss (Google,
-#: DeepSeek), and of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint).
+#: DeepSeek), of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint), and of JSON schemas.
 _CONTESTING = (
     r"unsupported parameters?\W{1,9}(\w{1,40})",
     r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
@@ -51,6 +51,7 @@ _CONTESTING = (
     r"conversation (role)s must alternate",
     r"unexpected (role) '?user'? after role '?tool",
     r"\b(system) role (?:is )?not supported",
+    r"(response_format|schema|grammar|guided)",
 )
 _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})

@@ -107,7 +107,8 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, or
     none; both are 1 where they are left out. xAI takes no ``stop``. Mistral, Gemini and Claude take no ``seed``, which
     asks for the same reply again and changes none. Gemini and DeepSeek want the thoughts of their calls back, which no
-    history holds. Templates of Gemma and Mistral want roles to alternate, some of them none of the system.
+    history holds. Templates of Gemma and Mistral want roles to alternate, some of them none of the system. DeepSeek
+    takes no JSON schema, vLLM and Groq not every one: who asked for one reads what comes.
     """
     if field == "role":
         return _alternate(body["messages"])
@@ -115,6 +116,8 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
         return _without_system(body["messages"])
     if field in ("thought_signature", "reasoning_content"):
         return any([_without_thought(message, field) for message in body["messages"]])
+    if field in ("response_format", "schema", "grammar", "guided"):
+        return body.pop("response_format", None) is not None
     if field in ("stop", "seed") and field in body:
         del body[field]
         return True
@@ -159,6 +162,8 @@ class ContestedFields:
         """Tell once what changes by fields."""
         if "seed" in fields:
             log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
+        if {"response_format", "schema", "grammar", "guided"} & set(fields):
+            log.warning("%s: the server takes no such JSON schema; answers are read as they come", self._name)
         if thoughts := sorted({"thought_signature", "reasoning_content"} & set(fields)):
             log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
         if "role" in fields:
