@@ -57,7 +57,7 @@ _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
 _RETRIED = frozenset({408, 409, 425, 429})
 _EXHAUSTED = re.compile(
-    r"insufficient_(?:quota|balance|funds|credits)|billing|account_deactivated",
+    r"insufficient_(?:quota|balance|funds|credits)|budget_?exceeded|billing|account_deactivated",
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
