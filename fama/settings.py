@@ -266,7 +266,7 @@ class ExperimentSettings(Settings):
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     model: ModelSettings = ModelSettings()
     helper_model: ModelSettings | None = None
-    """Model of the helpers' LLM forms and of prompted selection; the backbone itself when None."""
+    """Model of the helpers' LLM forms and of prompted selection, at its ``temperature``; None: the backbone, at 0."""
     user_model: ModelSettings | None = None
     """Model that plays the user; None: a scripted one (none in tau2, tau_bench, tau_trait, dialogues of acebench)."""
     strategy: str = "act"

@@ -163,6 +163,7 @@ UNUSED: list[tuple[type[Settings], tuple[str, ...], str]] = [
     (MineSettings, ("share=0.9",), "share: one continuation succeeds or does not"),
     (MineSettings, ("exact=500",), "exact: 500 calls are never reached, budget.calls is 400"),
     (MineSettings, ("exact=50", "search=tree"), "exact: search tree has no proof of so many calls"),
+    (MineSettings, ("helper_model.max_tokens=9",), "helper_model.max_tokens: the most tokens of an answer are its"),
     (TrainSettings, ("knn.folds=3",), "knn: a router of kind linear does not read it"),
     (TrainSettings, ("optimiser.epochs=3",), "optimiser: a router of kind linear does not read it"),
     (TrainSettings, ("encoder.window=99",), "encoder: a router of kind linear does not read it"),
@@ -179,6 +180,7 @@ UNUSED: list[tuple[type[Settings], tuple[str, ...], str]] = [
     (AblateSettings, ("variants=[{name: a}]", "synthetic={}", "tests=[{name: t, domains: [x]}]"), "tests: synthetic"),
     (ServeSettings, ("router=all", "upstream=http://h/v1", "prefill=words"), "prefill: opens a reply, which placement"),
     (ServeSettings, ("router=all", "upstream=http://h/v1", "limits.in_flight=9999"), "limits.in_flight: 9999 is never"),
+    (ServeSettings, ("router=all", "upstream=http://h/v1", "model.max_tokens=9"), "model.max_tokens: the most tokens"),
 ]
 
 

@@ -52,7 +52,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
     from eval.collect.outcomes import with_executed
     from eval.compare.arm_replay import replay_arm, select_rows, unheld_limits
     from eval.compare.arms import build_arms, read_task_labels
-    from eval.compare.lazy_models import LazyModel
+    from eval.compare.lazy_models import lazy_helper_model
     from eval.compare.stale_inputs import stale_inputs
     from eval.compare.task_sets import learned_from, other_splits, outside_split
     from eval.off_policy import off_policy
@@ -67,7 +67,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
     table = select_rows(rows, settings, path, other_splits(settings, world))
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
-        model = LazyModel(settings.helper_model or settings.model, stack)
+        model = lazy_helper_model(settings, stack)
         found: list[OffPolicy] = []
         beware = [
             *unheld_limits(settings),

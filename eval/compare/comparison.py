@@ -8,7 +8,7 @@ from eval.collect.do_nothing import do_nothing
 from eval.compare.arm_replay import check_replayable, replay_arm, select_rows, unheld_limits
 from eval.compare.arms import build_arms, check_inputs, plan_arms, read_task_labels, write_inputs
 from eval.compare.executed import Executed, read_executed
-from eval.compare.lazy_models import LazyModel, UnconnectedModel
+from eval.compare.lazy_models import UnconnectedModel, lazy_helper_model
 from eval.compare.questions import AskedTasks, check_kept, check_questions, first_asked, written_asked
 from eval.compare.results import compare_arms
 from eval.compare.rows import cells_of, comparable_rows
@@ -194,7 +194,7 @@ async def _replayed(
     missing: dict[str, int] = {}
     health: dict[str, SelectorHealth] = {}
     async with AsyncExitStack() as stack:
-        asked = model or LazyModel(settings.helper_model or settings.model, stack)
+        asked = model or lazy_helper_model(settings, stack)
         selectors = build_arms(settings, helpers, asked, failures)
         for arm, selector in selectors.items():
             done = await replay_arm(arm, selector, table, settings, helpers)

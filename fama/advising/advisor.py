@@ -33,8 +33,8 @@ from fama.episodes.records import Decision, LedgerRow
 from fama.episodes.state import VisibleState
 from fama.execution.background import LoopThread
 from fama.helpers.pool import build_pool
-from fama.models.base import ChatModel
-from fama.models.connect import connect
+from fama.models.base import ChatModel, billed
+from fama.models.connect import connect_helper
 from fama.models.prefix import AgentRequest
 from fama.models.wire import Prefill
 from fama.randomness import derive_seed, generator
@@ -213,7 +213,7 @@ class Advisor:
     async def _connect(self, model: ModelSettings | ChatModel | None) -> ChatModel | None:
         if not isinstance(model, ModelSettings):
             return model
-        return await self._thread.stack.enter_async_context(connect(model))
+        return await self._thread.stack.enter_async_context(connect_helper(model))
 
     async def _advise(
         self,
@@ -248,7 +248,8 @@ class Advisor:
                     away, reading = here and not self._reader.has_read(state), _read(self._reader, state)
                     state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
                 prepared = await preparation.prepare(state, len(conversation.history))
-        except BaseException:
+        except BaseException as error:
+            preparation.spend(billed(error), conversation.turn)  # the others' calls are booked already
             spent = Session(known.key, known.noted, preparation.held, budget.episode_spent, failed=True)
             self._sessions.keep(place, spent)
             raise

@@ -71,13 +71,15 @@ async def collect_notes(
                 reply = await ask(name, replace(state, noted=(*state.noted, *before)) if before else state)
             ledger += reply.ledger
             _sort(name, reply, helpers[name], state, passed, rejected)
-    except asyncio.CancelledError:
-        for task in begun.values():
-            task.cancel()
-        raise
-    except Exception:  # whoever was asked beside the one that failed is billed, too
-        for late in await asyncio.gather(*begun.values(), return_exceptions=True):
-            ledger += late.ledger if isinstance(late, HelperReply) else billed(late)
+    except BaseException as error:
+        try:
+            if begun and isinstance(error, Exception):  # whoever was asked beside the one that failed may answer yet
+                await asyncio.wait(begun.values())
+        finally:
+            for task in begun.values():
+                if not task.cancel():  # it has ended, and is billed in any case
+                    late = task.exception() or task.result()
+                    ledger += late.ledger if isinstance(late, HelperReply) else billed(late)
         raise
     return Notes(tuple(passed), tuple(rejected))
 

@@ -114,7 +114,7 @@ class Preparation:
             return _Selected(Selection(subset=(), probabilities={}, propensity=None), "unaffordable")
         self.budget.reserve(room)
         selection = await select_for(self.key, self.selector, state, allowance, self.rng)
-        self._spend(selection.ledger, state.turn)
+        self.spend(selection.ledger, state.turn)
         self.budget.release()
         if strangers := sorted(set(selection.subset) - set(self.helpers)):
             pool = ", ".join(self.helpers) or "none"
@@ -138,7 +138,7 @@ class Preparation:
                 self.concurrency,
             )
         finally:
-            self._spend(tuple(rows), state.turn)
+            self.spend(tuple(rows), state.turn)
             self.budget.release()
         self.budget.charge(sum(note.tokens for note in notes.passed))
         return notes
@@ -149,6 +149,7 @@ class Preparation:
         limited = self.budget.allowance().tokens is not None
         return self.request(state).most_tokens() if riding and limited else 0
 
-    def _spend(self, rows: tuple[LedgerRow, ...], turn: int) -> None:
+    def spend(self, rows: tuple[LedgerRow, ...], turn: int) -> None:
+        """Book calls of helpers or of the selector that were made for a decision."""
         self.ledger += [row if row.turn is not None else row.model_copy(update={"turn": turn}) for row in rows]
         self.budget.charge(budget_tokens(rows, "helper") + budget_tokens(rows, "selector"))

@@ -101,7 +101,13 @@ def _serve_vllm(args: argparse.Namespace) -> int:
 
     if args.port == 0:
         raise BadInput("--port 0: vLLM needs a port of its own; give a number up to 65535")
-    spec = VllmSpec(args.name, args.port, args.context, args.tool_parser, tuple(shlex.split(args.flags)))
+    try:
+        more = tuple(shlex.split(args.flags))
+    except ValueError as error:
+        raise BadInput(f"--flags {args.flags!r}: {error}; close the quotation") from None
+    if not args.wait > 0:
+        raise BadInput(f"--wait {args.wait:g}: give a number of seconds above 0")
+    spec = VllmSpec(args.name, args.port, args.context, args.tool_parser, more)
     record = Path(args.record) if args.record else cache_folder() / "servers" / f"{args.port}.json"
     print("starting vLLM on this machine only, until Ctrl-C", flush=True)
     try:

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fama.episodes.records import LedgerRow
-from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling
+from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest, Sampling
 from fama.models.ends import ReplyEnd
 from fama.models.prefix import shown
 
@@ -52,7 +52,7 @@ async def ask_json(
     """Ask until an answer fits the form or the repair rounds are used up.
 
     Raises:
-        ModelError: the endpoint failed after all retries.
+        ModelError: the endpoint failed after all retries; ``billed`` of a ``CallFailed`` holds the calls before, too.
     """
     history = list(messages)
     ledger: list[LedgerRow] = []
@@ -65,7 +65,11 @@ async def ask_json(
             seed=seed,
             json_schema=schema,
         )
-        reply: ChatReply = await model.complete(request)
+        try:
+            reply: ChatReply = await model.complete(request)
+        except CallFailed as error:
+            error.billed = (*ledger, *error.billed)
+            raise
         value = parse(reply.words, form)
         about = {"parsed": value is not None, "truncated": reply.end is ReplyEnd.LENGTH, "role": role, "turn": turn}
         ledger.append(reply.usage.model_copy(update=about))

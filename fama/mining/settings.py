@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from fama.models.wrapper import OWN_LENGTH
 from fama.settings import BaseUrl, HelperSettings, ModelSettings, Retries, Settings, Slots, TaskId, Threads, Timeout
 
 
@@ -51,7 +52,7 @@ class MineSettings(Settings):
     helpers: HelperSettings | None = None
     """The pool whose notes are tried; None takes the mined run's."""
     helper_model: ModelSettings | None = None
-    """Model of the helpers' LLM forms; None takes the mined run's, or the backbone."""
+    """Model of the helpers' LLM forms, at its ``temperature``; None takes the mined run's, or the backbone at 0."""
     model: RouteSettings = RouteSettings()
     base: Literal["none", "selector"] = Field(default="none", exclude_if=lambda value: value == "none")
     """Arm that is intervened on: the plain agent, or the run's own selector (asked at every turn),
@@ -102,3 +103,5 @@ class MineSettings(Settings):
         if self.changed("exact") and self.search in ("map", "tree"):
             yield f"exact: search {self.search} has no proof of so many calls; leave it out, or set budget.calls"
         yield from (f"helper_model.{line}" for line in (self.helper_model or Settings()).unused())
+        if self.helper_model is not None and self.helper_model.changed("max_tokens"):
+            yield OWN_LENGTH.format("helper_model")

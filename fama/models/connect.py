@@ -19,6 +19,7 @@ from fama.models.servers import vllm_offline as offline
 from fama.models.servers.llama_cpp import ServerSpec, serve
 from fama.models.servers.loopback import LOOPBACK
 from fama.models.weights.storage import resolve
+from fama.models.wrapper import SampledModel
 
 if TYPE_CHECKING:
     from fama.settings import ModelSettings
@@ -51,6 +52,19 @@ async def connect(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
         yield model
 
 
+@asynccontextmanager
+async def connect_helper(settings: "ModelSettings") -> AsyncIterator[ChatModel]:
+    """Yield the model of helpers and of prompted selection, asked at the temperature and ``top_p`` of its settings.
+
+    The most tokens of an answer are its question's own: budgets count on them.
+
+    Raises:
+        BadInput, FamaError: as ``connect``.
+    """
+    async with connect(settings) as model:
+        yield SampledModel(model, {"temperature": settings.temperature, "top_p": settings.top_p})
+
+
 def recorded_name(settings: "ModelSettings") -> str:
     """Return the name that the model of these settings has in ledgers and episodes, without connecting to it.
 
@@ -68,13 +82,15 @@ def recorded_name(settings: "ModelSettings") -> str:
 def cached_name(settings: "ModelSettings") -> str:
     """Return the name of the model in response caches: as in records, but a file's path, since files share names.
 
-    Further fields of requests are part of it.
+    Further fields of requests are part of it, and so are settings of vLLM in this process: its ``quantization`` answers
+    otherwise.
 
     Raises:
         BadInput: an unknown scripted model.
     """
     is_file = settings.name.endswith(".gguf") and settings.in_process
     name = str(Path(settings.name).expanduser().resolve()) if is_file else recorded_name(settings)
+    name = settings.name if settings.name.startswith(offline.PREFIX) else name
     return f"{name} {content_hash(settings.extra_body)}" if settings.extra_body else name
 
 
@@ -145,6 +161,14 @@ def check_shared(settings: "ModelSettings", place: str, url: str) -> None:
         )
 
 
+def unreadable_certificates(address: str, error: OSError) -> BadInput:
+    """Return the error of an address that cannot be asked, because the environment names certificates that are none."""
+    named = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), "this Python")
+    return BadInput(
+        f"{address}: the certificates of {named} cannot be read ({error.strerror or error}); fix or unset it"
+    )
+
+
 def is_local(base_url: str) -> bool:
     """Return whether an endpoint is on this machine, so that no proxy may come between."""
     return urlsplit(base_url).hostname in LOOPBACK
@@ -154,7 +178,7 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
     """Ask an endpoint for its models: does it answer, does it know ``name``, what is its dialect.
 
     Raises:
-        BadInput: it wants another key, or serves other models than ``name``.
+        BadInput: it wants another key, serves other models than ``name``, or nobody can read the certificates.
         FamaError: nothing answers, or a server that is not ready.
     """
     import httpx
@@ -172,6 +196,8 @@ async def probe(base_url: str, name: str, api_key: str, api_key_env: str) -> Fla
             f"{base_url}: no endpoint answers ({type(error).__name__}); start one with `fama models serve NAME` "
             "and set model.base_url to the address it prints"
         ) from error
+    except OSError as error:  # of the network's errors httpx makes its own
+        raise unreadable_certificates(base_url, error) from error
     if response.status_code in (401, 403):
         raise BadInput(f"{base_url}: the endpoint wants a key; put it into the environment variable {api_key_env}")
     if response.status_code in _NOT_READY:  # its dialect is unknown, and another one would change the requests

@@ -22,7 +22,7 @@ _WORDS = {
     ReplyEnd.TOOL_CALLS: "tool_calls tool_call function_call function_calls tool_use",
     ReplyEnd.LENGTH: "length max_tokens max_length max_new_tokens max_completion_tokens max_output_tokens model_length "
     "token_limit token_limit_reached context_length model_context_window_exceeded error_limit incomplete truncated "
-    "repetition_truncation",
+    "repeat repetition repetition_truncation",
     ReplyEnd.CONTENT_FILTER: "content_filter content_filtered content_moderation safety sensitive recitation blocklist "
     "prohibited_content spii guardrail_intervened image_safety language error_toxic moderation",
     ReplyEnd.REFUSAL: "refusal",

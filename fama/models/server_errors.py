@@ -33,8 +33,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 #: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
-#: again, Google, pydantic as Mistral has it, Groq, Anthropic), of a field that they miss (Google, DeepSeek), and of the
-#: order of roles (templates of Gemma and Mistral, Mistral's own endpoint).
+#: again, Google, pydantic as Mistral has it, Groq, Anthropic three times), of a field that they miss (Google,
+#: DeepSeek), of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint), and of JSON schemas.
 _CONTESTING = (
     r"unsupported parameters?\W{1,9}(\w{1,40})",
     r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
@@ -44,18 +44,20 @@ _CONTESTING = (
     r"\b(\w{1,40})\W{1,9}extra inputs are not permitted",
     r"property\W{1,9}(\w{1,40})\W{1,9}is unsupported",
     r"\b(top_p)\W{1,9}cannot both be specified",
+    r"\b(\w{1,40})\W{1,9}is deprecated for this model",
     r"\b(stop)_sequences\W{1,9}each stop sequence must contain non-whitespace",
     r"missing (?:a |the )?\W?(thought_signature|reasoning_content)\b",
     r"\b(reasoning_content)\b.{1,60}must be passed back",
     r"conversation (role)s must alternate",
     r"unexpected (role) '?user'? after role '?tool",
     r"\b(system) role (?:is )?not supported",
+    r"(response_format|schema|grammar|guided)",
 )
 _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})
 _RETRIED = frozenset({408, 409, 425, 429})
 _EXHAUSTED = re.compile(
-    r"insufficient_(?:quota|balance|funds|credits)|billing|account_deactivated",
+    r"insufficient_(?:quota|balance|funds|credits)|budget_?exceeded|billing|account_deactivated",
     re.IGNORECASE,
 )
 _REFUSED = re.compile(

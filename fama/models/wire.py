@@ -104,10 +104,11 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     """Change a body, in place, for a server that contests a field; return whether it now asks the same otherwise.
 
     OpenAI's reasoning models, also behind other addresses, know the limit under its new name only, and neither
-    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, xAI
-    no ``stop``. Mistral, Gemini and Claude take no ``seed``, which asks for the same reply again and changes none.
-    Gemini and DeepSeek want the thoughts of their calls back, which no history holds. Templates of Gemma and Mistral
-    want roles to alternate, some of them none of the system.
+    ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, or
+    none; both are 1 where they are left out. xAI takes no ``stop``. Mistral, Gemini and Claude take no ``seed``, which
+    asks for the same reply again and changes none. Gemini and DeepSeek want the thoughts of their calls back, which no
+    history holds. Templates of Gemma and Mistral want roles to alternate, some of them none of the system. DeepSeek
+    takes no JSON schema, vLLM and Groq not every one: who asked for one reads what comes.
     """
     if field == "role":
         return _alternate(body["messages"])
@@ -115,13 +116,15 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
         return _without_system(body["messages"])
     if field in ("thought_signature", "reasoning_content"):
         return any([_without_thought(message, field) for message in body["messages"]])
+    if field in ("response_format", "schema", "grammar", "guided"):
+        return body.pop("response_format", None) is not None
     if field in ("stop", "seed") and field in body:
         del body[field]
         return True
     if field == "max_tokens" and field in body:
         body["max_completion_tokens"] = body.pop(field)
         return True
-    if field == "top_p" and body.get(field) == 1.0:
+    if field in ("top_p", "temperature") and body.get(field) == 1.0:
         del body[field]
         return True
     return False
@@ -159,6 +162,8 @@ class ContestedFields:
         """Tell once what changes by fields."""
         if "seed" in fields:
             log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
+        if {"response_format", "schema", "grammar", "guided"} & set(fields):
+            log.warning("%s: the server takes no such JSON schema; answers are read as they come", self._name)
         if thoughts := sorted({"thought_signature", "reasoning_content"} & set(fields)):
             log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
         if "role" in fields:

@@ -1,6 +1,5 @@
 """Asking a model for helpers within a budget: one call, and further ones where its reply names none."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -9,7 +8,6 @@ from fama.episodes.keys import TaskKey
 from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest
-from fama.models.client import ContextOverflow
 from fama.models.ends import ReplyEnd
 from fama.models.prefix import AgentRequest, shown
 from fama.selection.base import Allowance, AnySelector, Costly
@@ -17,8 +15,6 @@ from fama.selection.helper_choice import NamedHelpers
 from fama.subsets import Subset
 from fama.text.tokens import estimate_tokens
 
-#: Words of servers that cannot constrain a reply by a schema, in what they say of a refused request.
-_NO_SCHEMA = re.compile(r"HTTP 4\d\d.*(?:response_format|schema|grammar|guided)", re.IGNORECASE)
 #: Tokens that a chat template may add around the two messages of a repair.
 _AROUND_REPAIR = 16
 
@@ -42,11 +38,10 @@ class Reserving(Protocol):
 
 
 class Asked(NamedTuple):
-    """The subset that was read, None where no reply held one; a ledger row for every call; whether a schema held."""
+    """The subset that was read, None where no reply held one; a ledger row for every call."""
 
     subset: Subset | None
     ledger: tuple[LedgerRow, ...]
-    constrained: bool
 
 
 def room_for(task: TaskKey, selector: AnySelector, state: VisibleState, allowance: Allowance) -> int | None:
@@ -94,8 +89,6 @@ async def ask_for_helpers(
 ) -> Asked:
     """Ask until a reply names helpers or none, the repairs are used up, or the room has no place for another one.
 
-    A server that refuses the request for its JSON schema is asked without it.
-
     Args:
         model: the model.
         request: the first call.
@@ -106,7 +99,7 @@ async def ask_for_helpers(
         turn: the index of the decision, for the ledger.
 
     Raises:
-        ModelError: the endpoint failed after all retries.
+        ModelError: the endpoint failed after all retries; ``billed`` of a ``CallFailed`` holds the calls before, too.
     """
     ledger: list[LedgerRow] = []
     for attempt in range(repairs + 1):
@@ -116,10 +109,8 @@ async def ask_for_helpers(
         try:
             reply = await model.complete(request)
         except CallFailed as error:
-            if request.json_schema is None or isinstance(error, ContextOverflow) or not _NO_SCHEMA.search(str(error)):
-                raise
-            request = replace(request, json_schema=None)
-            reply = await model.complete(request)
+            error.billed = (*ledger, *error.billed)
+            raise
         named = read(reply)
         about = {
             "role": request.role,
@@ -130,7 +121,7 @@ async def ask_for_helpers(
         }
         ledger.append(reply.usage.model_copy(update=about))
         if named.subset is not None:
-            return Asked(named.subset, tuple(ledger), request.json_schema is not None)
+            return Asked(named.subset, tuple(ledger))
         talk = ({"role": "assistant", "content": shown(reply.text)}, {"role": "user", "content": complaint})
         request = replace(request, messages=(*request.messages, *talk))
-    return Asked(None, tuple(ledger), request.json_schema is not None)
+    return Asked(None, tuple(ledger))

@@ -31,7 +31,7 @@ def build_app(
     """Return the application.
 
     Raises:
-        BadInput: the environment names a proxy that the upstream cannot be asked through.
+        BadInput: the environment names a proxy or certificates that the upstream cannot be asked with.
     """
     counters = metrics or Metrics()
     upstream = Upstream(settings, upstream_key)

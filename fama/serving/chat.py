@@ -18,7 +18,16 @@ from fama.execution.background import is_cancelled
 from fama.serving.advice_report import advice_field, advice_headers
 from fama.serving.body import ChatBody, parse_body
 from fama.serving.counters import Metrics
-from fama.serving.events import Assembled, EventSplitter, OpeningFilter, choices_of, ends_stream, is_failure
+from fama.serving.events import (
+    Assembled,
+    EventSplitter,
+    OpeningFilter,
+    choices_of,
+    ends_stream,
+    event_data,
+    failure_status,
+    is_failure,
+)
 from fama.serving.faults import Fault, too_many
 from fama.serving.recording.exchange import Exchange
 from fama.serving.replies import whole_reply
@@ -168,8 +177,6 @@ class ChatEndpoint:
         async with self._upstream.ask("POST", "/chat/completions", headers, asked.body) as response:
             if noted and response.status in REFUSALS:
                 return False
-            if is_success(response):
-                self._count(asked, noted)
 
             def whole(reply: dict[str, Any] | None) -> None:
                 answer.whole = True
@@ -180,8 +187,14 @@ class ChatEndpoint:
                     answer.exchange = Exchange(asked.tree, reply, asked.advice, started_at, seconds, spent)
 
             passed = self._stream if _is_stream(response, asked.tree) else self._whole
-            await passed(response, asked, answer, whole)
-            return True
+            return await passed(response, asked, answer, whole, noted)
+
+    def _is_taken(self, asked: _Asked, noted: bool, said: dict[str, Any] | None) -> bool:
+        """Count a request that got a 200; return False where what it says first refuses the request with its notes."""
+        if failure_status(said) in REFUSALS:
+            return not noted
+        self._count(asked, noted)
+        return True
 
     def _count(self, asked: _Asked, noted: bool) -> None:
         """Count a request that the upstream took: with its notes, without any, or only without them."""
@@ -222,27 +235,41 @@ class ChatEndpoint:
         self._metrics.count(advice)
         return _Asked(tree, noted, advice, None)
 
-    async def _whole(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole) -> None:
+    async def _whole(
+        self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole, noted: bool
+    ) -> bool:
         body = await self._upstream.read(response)
         tree = None
         if is_success(response):
             reply = whole_reply(body, asked.opening, advice_field(asked.advice, asked.failure))
             body, tree = reply.body, reply.tree
+            if not self._is_taken(asked, noted, tree):
+                return False
         headers = [*reply_headers(response, unpacked=True), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status, [*headers, (b"content-length", str(len(body)).encode())])
         await answer.piece(body, last=True)
         whole(tree if tree is not None and choices_of(tree) and not is_failure(tree) else None)
+        return True
 
-    async def _stream(self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole) -> None:
+    async def _stream(
+        self, response: aiohttp.ClientResponse, asked: _Asked, answer: "_Answer", whole: _Whole, noted: bool
+    ) -> bool:
         """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats.
 
+        Of a request with notes the first piece is waited for: it may refuse them, behind a 200 (SGLang, vLLM).
         The reply is whole at ``[DONE]``: clients go then, and whatever becomes of the upstream takes nothing from it.
         One that goes before, at the last ``finish_reason``, has had it, too.
         """
         kept = Assembled(self._limits.reply_bytes) if self._recorder is not None else None
         opening = OpeningFilter(asked.opening) if asked.opening else None
         splitter = EventSplitter()
-        unpacked = opening is not None or kept is not None
+        watched = noted or asked.failure == _UNTAKEN
+        unpacked = opening is not None or kept is not None or watched
+        pieces = self._upstream.pieces(response, unpacked)
+        first = await anext(pieces, b"") if watched and is_success(response) else b""
+        begun = splitter.feed(first)
+        if is_success(response) and not self._is_taken(asked, noted, event_data(begun[0]) if begun else None):
+            return False
         headers = [*reply_headers(response, unpacked), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status, headers)
 
@@ -257,12 +284,13 @@ class ChatEndpoint:
                 whole(kept.whole() if kept is not None else None)
 
         try:
-            async for piece in self._upstream.pieces(response, unpacked):
+            await take(begun, first)
+            async for piece in pieces:
                 await take(splitter.feed(piece), piece)
         except (TimeoutError, aiohttp.ClientError) as error:
             if not answer.whole:
                 await self._broken(answer, error)
-                return
+                return True
         except (ClientGone, asyncio.CancelledError):
             if kept is not None and not answer.whole and (finished := kept.whole()) is not None:
                 whole(finished)
@@ -272,6 +300,7 @@ class ChatEndpoint:
         rest = opening.rest() if opening is not None else b""
         await answer.piece(b"\n\n" + rest if tail and rest else rest, last=True)
         whole(kept.whole() if kept is not None else None)
+        return True
 
     async def _broken(self, answer: "_Answer", error: Exception) -> None:
         """End a stream with an error that OpenAI's clients raise."""

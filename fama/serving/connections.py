@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.connector import Connection
 
 from fama.errors import BadInput
-from fama.models.connect import is_local
+from fama.models.connect import is_local, unreadable_certificates
 
 
 class CheckedConnector(aiohttp.TCPConnector):
@@ -85,12 +85,19 @@ def breaking_off(response: aiohttp.ClientResponse) -> Iterator[None]:
 
 
 def certificates(address: str) -> ssl.SSLContext | bool:
-    """Return what a server's certificate is verified by: the same as for models."""
+    """Return what a server's certificate is verified by: the same as for models.
+
+    Raises:
+        BadInput: the environment names certificates that cannot be read.
+    """
     if urlsplit(address).scheme != "https":
         return True
     import httpx
 
-    context = httpx.create_ssl_context(trust_env=not is_local(address))
+    try:
+        context = httpx.create_ssl_context(trust_env=not is_local(address))
+    except OSError as error:
+        raise unreadable_certificates(address, error) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 

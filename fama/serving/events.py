@@ -8,7 +8,7 @@ from fama.advising.repeated_notes import StreamedReply, ends_words
 from fama.episodes.foreign.fields import absent, from_text
 from fama.episodes.foreign.logged_calls import entries_in
 from fama.models.content import read_content, read_refusal
-from fama.models.server_errors import find_error
+from fama.models.server_errors import error_status, find_error
 
 #: A blank line; servers mix the ends of lines.
 _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
@@ -18,6 +18,8 @@ _LONGEST = 4 * 2**20
 _END_BYTES = 3
 #: Fields that all pieces of a reply share.
 _NAMED = ("id", "object", "created", "model")
+#: Fields of pieces that are of the whole reply; ``timings`` are llama.cpp's and hold what its cache held.
+_TOP = ("id", "model", "usage", "timings")
 
 
 class EventSplitter:
@@ -71,6 +73,12 @@ def choices_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
 def is_failure(tree: dict[str, Any]) -> bool:
     """Return whether a reply or a piece of one says that the server failed."""
     return any(find_error(holder) is not None for holder in (tree, *choices_of(tree)))
+
+
+def failure_status(tree: dict[str, Any] | None) -> int | None:
+    """Return the status of the error that a reply of 200, or its first event, is; None for a reply that is none."""
+    error = find_error(tree)
+    return None if error is None else error_status(error, 200)
 
 
 class OpeningFilter:
@@ -133,11 +141,13 @@ class Assembled:
             self._over |= ends_stream(event)
             return
         self._failed |= is_failure(tree)
-        self._top |= {key: tree[key] for key in ("id", "model", "usage") if tree.get(key)}
+        self._top |= {key: tree[key] for key in _TOP if tree.get(key)}
         for choice in choices_of(tree):
             kept = self._choices.setdefault(_index_of(choice), {"message": {"role": "assistant"}, "calls": []})
             if not absent(choice.get("finish_reason")):
                 kept["finish_reason"] = choice["finish_reason"]
+            if choice.get("usage"):
+                kept["usage"] = choice["usage"]
             if isinstance(choice.get("delta"), dict):
                 _add_delta(kept, choice["delta"])
 
@@ -156,7 +166,8 @@ class Assembled:
             if calls:
                 message["tool_calls"] = calls
             choices.append({"index": index, "message": message, "finish_reason": kept.get("finish_reason")})
-        return {**self._top, "choices": choices}
+        told = {} if len(choices) > 1 else {key: kept[key] for key in ("usage",) if key in kept}  # Moonshot's place
+        return {**told, **self._top, "choices": choices}
 
 
 def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
@@ -167,9 +178,7 @@ def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:
             message[key] = message.get(key, "") + words
     legacy = from_text(delta.get("function_call"))
     if isinstance(legacy, dict):
-        made = message.setdefault("function_call", {"name": "", "arguments": ""})
-        for key, text in _told(legacy).items():
-            made[key] += text
+        _grow(message.setdefault("function_call", {"name": "", "arguments": ""}), _told(legacy))
     pieces = from_text(delta.get("tool_calls"))
     for piece in pieces if isinstance(pieces, list) else [pieces]:
         if isinstance(piece, dict):
@@ -205,8 +214,14 @@ def _add_call(calls: list[tuple[int, dict[str, Any]]], piece: dict[str, Any]) ->
         calls.append((len(calls) if where is None else where, begun[0]))
     call = begun[-1]
     call["id"] = call["id"] or id_
+    _grow(call["function"], told)
+
+
+def _grow(made: dict[str, str], told: dict[str, str]) -> None:
+    """Add what a piece says to its call; some servers say the whole name in every piece (MiniMax, NVIDIA NIM)."""
     for key, text in told.items():
-        call["function"][key] += text
+        if key != "name" or text != made[key]:
+            made[key] += text
 
 
 def _is_another(begun: dict[str, Any], id_: str, told: dict[str, str]) -> bool:

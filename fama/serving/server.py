@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from fama.advising.advisor import Advisor
 from fama.advising.arguments import checkpoint_of
+from fama.agents.runs.run_config import ROUTE
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction.api_keys import know_variable
@@ -107,7 +108,7 @@ def advice_hash(settings: ServeSettings) -> str:
     tree = settings.model_dump(mode="json", include=shaping | ({"options"} if settings.options else set()))
     folder = checkpoint_of(settings.router)
     router = None if folder is None else read_regular(folder, MANIFEST).decode("utf-8", "replace")
-    model = None if settings.model is None else settings.model.name
+    model = None if settings.model is None else settings.model.model_dump(mode="json", exclude=set(ROUTE))
     return content_hash([tree, arm_of(settings), router, model])
 
 

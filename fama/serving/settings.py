@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from fama.agents.strategies.base import Placement
 from fama.models.servers.loopback import LOOPBACK
 from fama.models.wire import Prefill
+from fama.models.wrapper import OWN_LENGTH
 from fama.settings import (
     MESSAGE_CHARS,
     BudgetSettings,
@@ -109,7 +110,8 @@ class ServeSettings(Settings):
     helpers: HelperSettings | None = None
     """The pool; None takes the router's own, or all six."""
     model: ModelSettings | None = None
-    """Model of helper agents and of prompted selection; None where notes are templates and the router asks no model."""
+    """Model of helper agents and of prompted selection, at its ``temperature``; None where notes are templates and the
+    router asks no model."""
     cadence: Cadence = "turn"
     """Decisions at which the router is asked."""
     placement: Placement = "user"
@@ -168,6 +170,8 @@ class ServeSettings(Settings):
         """Yield the settings without effect of prefill, budget and bounds."""
         yield from (f"budget.{line}" for line in self.budget.unused())
         yield from (f"model.{line}" for line in (self.model or Settings()).unused())
+        if self.model is not None and self.model.changed("max_tokens"):
+            yield OWN_LENGTH.format("model")
         if self.placement != "assistant" and self.changed("prefill"):
             yield f"prefill: opens a reply, which placement {self.placement} does not"
         if self.limits.changed("in_flight") and self.limits.in_flight > self.limits.connections:

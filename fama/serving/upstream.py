@@ -36,16 +36,14 @@ class Upstream:
         """Take the settings.
 
         Raises:
-            BadInput: the environment names a proxy that cannot be used.
+            BadInput: the environment names a proxy or certificates that cannot be used.
         """
         self._base, self._key, self._limits = settings.upstream, key, settings.limits
         self._seconds = settings.limits.upstream_seconds
-        self._proxy = proxy_for(settings.upstream)
+        self._proxy, self._verified_by = proxy_for(settings.upstream), certificates(settings.upstream)
 
     async def __aenter__(self) -> Self:
-        connector = CheckedConnector(
-            limit=self._limits.in_flight + 8, keepalive_timeout=_KEPT, ssl=certificates(self._base)
-        )
+        connector = CheckedConnector(limit=self._limits.in_flight + 8, keepalive_timeout=_KEPT, ssl=self._verified_by)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),

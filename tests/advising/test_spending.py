@@ -12,6 +12,7 @@ from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.errors import ModelError
 from fama.helpers.base import HELPERS, HelperContext, HelperReply
+from fama.models.base import CallFailed
 from fama.selection.base import Selection
 from fama.settings import BudgetSettings, HelperSettings
 from tests.support.serving import ScriptedUpstream, endpoint, plain
@@ -25,13 +26,14 @@ class Failing:
 
     name, covers, token_cap, cost_cap = "Failing", frozenset[str](), 20, 0
     fails = True
+    bill: tuple[LedgerRow, ...] = ()
 
     def __init__(self, form: str = "template", **options: Any) -> None:
         pass
 
     async def note(self, state: VisibleState, context: HelperContext) -> HelperReply:
         if Failing.fails:
-            raise ModelError("the server is gone")
+            raise CallFailed("no answer", Failing.bill) if Failing.bill else ModelError("the server is gone")
         return HelperReply(None)
 
 
@@ -39,7 +41,7 @@ class Failing:
 def helpers() -> Iterator[None]:
     HELPERS.add("Alpha", alpha)
     HELPERS.add("Failing", Failing)
-    Failing.fails = True
+    Failing.fails, Failing.bill = True, ()
     yield
     HELPERS.remove("Alpha")
     HELPERS.remove("Failing")
@@ -66,6 +68,20 @@ def test_a_conversations_limit_counts_advice_that_fails() -> None:
         assert advice.decision.dropped == ("Failing", "Alpha") and advice.usage.tokens == 0
         assert advice.session.spent == one._run_budget.spent == 200 and one._run_budget.reserved == 0
     assert [(row.role, row.input_tokens, row.turn) for row in ledger] == [("helper:Alpha", 40, n) for n in range(5)]
+
+
+def test_the_bill_of_the_call_that_fails_counts() -> None:
+    Failing.bill = (LedgerRow(role="helper:Failing", model="m", input_tokens=7),)
+    ledger: list[LedgerRow] = []
+    with advisor(budget=BudgetSettings(episode=200)) as one:
+        with pytest.raises(ModelError):
+            one.advise(chat(0), ledger=ledger)
+        assert (one._run_budget.spent, one._run_budget.reserved) == (47, 0)
+        Failing.fails = False
+        first = one.advise(chat(0))
+        assert first.session.spent == 47 + 40 + first.usage.note_tokens
+    told = [("helper:Alpha", 40, 0), ("helper:Failing", 7, 0)]
+    assert [(row.role, row.input_tokens, row.turn) for row in ledger] == told
 
 
 async def test_a_conversations_limit_counts_tries_of_a_request() -> None:

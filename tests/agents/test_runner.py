@@ -299,6 +299,15 @@ async def test_a_run_goes_on_when_its_server_moved_but_not_with_another_model(tm
         await run_planned(at(temperature=1.0), plan(), tmp_path, model=gold_model())
 
 
+async def test_a_limit_that_is_no_setting_of_a_helpers_model_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = settings(helpers={"pool": ["TSA"], "form": "llm"}, helper_model={"name": "x", "max_tokens": 900})
+    await run_planned(wanted, plan(1), tmp_path, model=gold_model(), helper_model=gold_model())
+    line = "helper_model.max_tokens: the most tokens of an answer are its question's own; it has no effect"
+    assert [message for message in caplog.messages if "helper_model" in message] == [line]
+
+
 @pytest.mark.parametrize(
     ("changed", "arms", "told"),
     [

@@ -96,6 +96,19 @@ async def test_an_interrupted_decision_leaves_no_call_behind() -> None:
     assert model.under_way == set()
 
 
+async def test_what_has_come_back_before_an_interruption_is_billed() -> None:
+    """DCE takes long; the others have answered when the decision is given up, as where an advice takes too long."""
+    model, state, ledger = SlowModel(answer, {"helper:DCE": 30.0}), busy_state(), list[LedgerRow]()
+    asked = collect_notes(state, POOL, POOL_OF_SIX, model, 7, ledger, 0, agent_request(Act(), state), 6)
+    task = asyncio.create_task(asked)
+    while len(model.requests) < 6 or model.under_way != {"helper:DCE"}:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [row.role for row in ledger] == [f"helper:{name}" for name in POOL if name != "DCE"]
+
+
 def experiment(concurrency: int = 6) -> ExperimentSettings:
     return ExperimentSettings(cadence="turn", helpers=HelperSettings(form="llm", concurrency=concurrency))
 

@@ -167,6 +167,14 @@ async def test_probe_refuses_with_a_mend(endpoint: Endpoint) -> None:
         await probe("http://127.0.0.1:9/v1", "served", "none", "K")
 
 
+async def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "torn.pem").write_text("-----BEGIN")
+    for name, why in (("none.pem", "No such file"), ("torn.pem", "")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+        with pytest.raises(BadInput, match=rf"^http://192.0.2.1/v1: the certificates of SSL_CERT_FILE .*{why}"):
+            await probe("http://192.0.2.1/v1", "served", "none", "K")
+
+
 async def test_a_server_that_is_starting_is_asked_again_and_never_taken_for_another(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ _DETAIL = {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg"
         ("stop", 400, {"code": "invalid", "error": "Argument not supported on this model: stop"}),
         ("stop", 400, {"error": {"message": "stop_sequences: each stop sequence must contain non-whitespace"}}),
         ("top_p", 400, {"error": {"message": "`temperature` and `top_p` cannot both be specified for this model."}}),
+        ("top_p", 400, {"error": {"message": 'litellm: {"message":"`top_p` is deprecated for this model."}'}}),
     ],
 )
 async def test_servers_say_in_words_of_their_own_that_they_do_not_take_a_parameter(
@@ -59,6 +60,43 @@ async def test_servers_say_in_words_of_their_own_that_they_do_not_take_a_paramet
     assert [name in asked for asked in endpoint.asked] == [True, False, False]
     assert endpoint.asked[1] == {key: value for key, value in endpoint.asked[0].items() if key != name}
     assert len([one for one in caplog.records if "takes no seed" in one.message]) == (name == "seed")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This response_format type is unavailable now",
+        "The provided JSON schema contains features not supported by xgrammar.",
+        "invalid schema for response format: response_format/json_schema/reply: minItems is not supported",
+        "failed to parse grammar",
+    ],
+)
+async def test_a_server_that_takes_no_schema_is_asked_without_it_from_then_on(
+    words: str, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As DeepSeek; a judge's every call failed there."""
+    told = (400, {"error": {"message": words}})
+    endpoint.answer = lambda asked: told if "response_format" in asked else said("{}")
+    request = chat_request(json_schema={"type": "object"})
+    async with chat_client(endpoint, "openai", retries=0) as model:
+        assert [(await model.complete(request)).text for _ in range(2)] == ["{}", "{}"]
+        assert ["response_format" in asked for asked in endpoint.asked] == [True, False, False]
+        endpoint.answer = lambda asked: told
+        with pytest.raises(ModelError, match="schema|format|grammar"):
+            await model.complete(request)
+    assert [message for message in caplog.messages if "takes no such JSON schema" in message] == caplog.messages[:1]
+
+
+async def test_a_temperature_that_a_server_samples_at_anyway_is_left_out(endpoint: Endpoint) -> None:
+    """Another one is the caller's to change: it would be another experiment."""
+    told = (400, {"error": {"message": "`temperature` is deprecated for this model."}})
+    endpoint.answer = lambda asked: told if "temperature" in asked else said("yes")
+    async with chat_client(endpoint, "openai", retries=0) as model:
+        for _ in range(2):
+            assert (await model.complete(chat_request(sampling=Sampling(temperature=1.0)))).text == "yes"
+        assert len(endpoint.asked) == 3
+        with pytest.raises(ModelError, match="`temperature` is deprecated"):
+            await model.complete(chat_request(sampling=Sampling(temperature=0.0)))
 
 
 async def test_a_server_without_stop_words_is_cut_at_them_here(endpoint: Endpoint) -> None:

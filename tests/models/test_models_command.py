@@ -29,6 +29,8 @@ def test_list_shows_every_model_and_whether_it_is_here(capsys: pytest.CaptureFix
         (["serve", "smollm2-135m"], "fama models pull smollm2-135m"),
         (["serve", "/nowhere/x.gguf"], "no such file"),
         (["serve", "smollm2-135m", "--port", "99999"], "--port 99999"),
+        (["serve", "some/model", "--backend", "vllm", "--flags", "--dtype 'half"], "No closing quotation"),
+        (["serve", "some/model", "--backend", "vllm", "--wait", "nan"], "--wait nan"),
         (["explode"], "invalid choice"),
     ],
 )

@@ -45,6 +45,8 @@ def choice(message: Any, finish: Any = "stop", **more: Any) -> dict[str, Any]:
         ("FINISH_REASON_MAX_TOKENS", ReplyEnd.LENGTH),
         ("max_new_tokens", ReplyEnd.LENGTH),
         ("incomplete", ReplyEnd.LENGTH),
+        ("repetition", ReplyEnd.LENGTH),
+        ("repeat", ReplyEnd.LENGTH),
         ("ERROR_LIMIT", ReplyEnd.LENGTH),
         ("content-filter", ReplyEnd.CONTENT_FILTER),
         ("ERROR_TOXIC", ReplyEnd.CONTENT_FILTER),

@@ -74,10 +74,16 @@ def test_two_files_of_one_name_share_no_replies(tmp_path: Path) -> None:
     assert cached_name(base) != cached_name(tuned)
     beside = ModelSettings(name=f"{tmp_path}/tuned/../base/model-q4_k_m.gguf")
     assert cached_name(beside) == cached_name(base)
-    for name in ("qwen2.5-coder-1.5b", "scripted:echo", "vllm:some/model?max_num_seqs=64"):
+    for name in ("qwen2.5-coder-1.5b", "scripted:echo", "vllm:some/model"):
         assert cached_name(ModelSettings(name=name)) == recorded_name(ModelSettings(name=name))
     served = ModelSettings(name="some.gguf", base_url="http://127.0.0.1:1/v1")
     assert cached_name(served) == recorded_name(served) == "some.gguf"
+
+
+def test_engines_of_other_settings_share_no_replies() -> None:
+    names = [f"vllm:some/model{settings}" for settings in ("", "?quantization=fp8", "?quantization=awq")]
+    assert [cached_name(ModelSettings(name=name)) for name in names] == names
+    assert {recorded_name(ModelSettings(name=name)) for name in names} == {"vllm:some/model"}
 
 
 async def test_a_cache_keeps_replies_under_the_given_name(tmp_path: Path) -> None:

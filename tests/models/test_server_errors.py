@@ -134,6 +134,7 @@ def test_other_limits_are_no_full_context(status: int, words: str) -> None:
         (429, {"error": {"type": "invalid_request_error", "code": "rate_limit_exceeded"}}, False),
         (429, {"error": {"type": "invalid_request_error", "code": "insufficient_quota"}}, True),
         (429, {"error": {"type": "billing_error"}}, True),
+        (429, {"error": {"message": "Budget has been exceeded!", "type": "budget_exceeded", "code": "429"}}, True),
         (502, {"error": {"type": "invalid_request_error", "code": "rate_limit_exceeded"}}, False),
         (502, {"error": {"type": "invalid_request_error", "code": "TooManyRequests"}}, False),
         (502, {"error": {"type": "invalid_request_error", "code": None}}, True),

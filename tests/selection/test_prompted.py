@@ -8,10 +8,10 @@ import pytest
 
 from fama.agents.preparation import Preparation
 from fama.episodes.keys import TaskKey
-from fama.episodes.records import Failure
+from fama.episodes.records import Failure, LedgerRow
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
-from fama.models.base import ChatRequest
+from fama.models.base import CallFailed, ChatRequest
 from fama.models.prefix import AgentRequest
 from fama.models.scripted import ScriptedModel
 from fama.selection.asking import room_for
@@ -74,6 +74,24 @@ async def test_one_repair_is_the_default_and_repeats_the_reply() -> None:
     assert chosen.subset == ("DCE",) and [row.parsed for row in chosen.ledger] == [False, True]
     assert [message["role"] for message in sent[1].messages] == ["user", "assistant", "user"]
     assert sent[1].messages[1]["content"] == "I would ask DCE." and sent[1].messages[0] == sent[0].messages[0]
+
+
+@pytest.mark.parametrize("role", ["selector", "mitigation"])
+async def test_a_repair_that_fails_tells_what_the_call_before_it_took(role: str) -> None:
+    label = Failure(episode_id="e", task_id="t1", primary=("IFU",), labeller="x", taxonomy_version="t")
+    sent: list[ChatRequest] = []
+
+    def answer(request: ChatRequest) -> str:
+        sent.append(request)
+        if len(sent) == 1:
+            return "I would ask DCE."
+        raise CallFailed("gone", (LedgerRow(role=role, model="m", input_tokens=7, parsed=False),))
+
+    with pytest.raises(CallFailed, match="gone") as failed:
+        await select(context(ScriptedModel("m", answer), {"t1": label} if role == "mitigation" else None))
+    first, second = failed.value.billed
+    assert (first.role, second.role, second.input_tokens) == (role, role, 7)
+    assert (first.input_tokens or 0) > 50 and not first.parsed
 
 
 @pytest.mark.parametrize(("spare", "calls"), [(-1, 0), (0, 1), (150, 2)])

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fama.episodes.records import LedgerRow
+from fama.models.base import ChatRequest
 from fama.models.reply_calls import reply_calls
+from fama.models.usage import read_usage
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter
 from tests.support.serving import DONE, chunk
 
@@ -55,6 +58,20 @@ def test_calls_are_told_apart_by_index_and_by_id() -> None:
         "whole calls without an id"
     )
     assert calls(part("f", "", index=0), part(None, "{", index=0), part("", "}", index=0)) == [("", "f", "{}")]
+
+
+@pytest.mark.parametrize("ids", [("a", "a", "a"), ("a", None, ""), (None, None, None)])
+def test_a_name_in_every_piece_of_a_call_is_one_name(ids: tuple[str | None, ...]) -> None:
+    pieces = [part("get_order", text, id=id_, index=0) for text, id_ in zip(("", '{"x"', ":1}"), ids, strict=True)]
+    assert calls(*pieces) == [(ids[0] or "", "get_order", '{"x":1}')]
+    assert calls(part("get_", "", index=0), part("order", "{}", index=0)) == [("", "get_order", "{}")]
+    assembled = Assembled(10_000)
+    for piece in pieces:
+        assembled.add(chunk(function_call=piece["function"]))
+    assembled.add(chunk(finish="function_call"))
+    whole = assembled.whole()
+    assert whole is not None
+    assert whole["choices"][0]["message"]["function_call"] == {"name": "get_order", "arguments": '{"x":1}'}
 
 
 @given(st.lists(st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n"]), min_size=1, max_size=6))
@@ -153,6 +170,36 @@ def test_words_that_come_as_parts_are_kept_without_thoughts() -> None:
     assembled.add(DONE)
     whole = assembled.whole()
     assert whole is not None and whole["choices"][0]["message"]["content"] == "Hello!"
+
+
+TOLD = {"prompt_tokens": 19, "completion_tokens": 13}
+
+
+def usage_of(*trees: dict[str, Any]) -> LedgerRow:
+    """The ledger row of a streamed reply."""
+    assembled = Assembled(10_000)
+    for tree in trees:
+        assembled.add(b"data: " + json.dumps(tree).encode())
+    assembled.add(DONE)
+    whole = assembled.whole()
+    assert whole is not None
+    return read_usage(whole, ChatRequest(role="agent", messages=()), "m", 0.0, None)
+
+
+def test_usage_that_stands_in_the_last_choice_is_the_replys_where_there_is_one() -> None:
+    words = {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}
+    last: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": TOLD}
+    row = usage_of(words, {"choices": [last]})
+    assert (row.input_tokens, row.output_tokens) == (19, 13)
+    row = usage_of(words, {"choices": [last]}, {"choices": [], "usage": {**TOLD, "completion_tokens": 14}})
+    assert (row.input_tokens, row.output_tokens) == (19, 14)
+    row = usage_of(words, {"choices": [last, {**last, "index": 1}]})
+    assert (row.input_tokens, row.output_tokens) == (None, None), "each choice counts the prompt"
+
+
+def test_what_llama_cpp_had_cached_is_told_by_its_timings() -> None:
+    last = {"choices": [], "usage": TOLD, "timings": {"cache_n": 18, "prompt_n": 1}}
+    assert usage_of({"choices": [{"delta": {"content": "Hi"}}]}, last).cached_input_tokens == 18
 
 
 @pytest.mark.parametrize("usage", [None, {}])

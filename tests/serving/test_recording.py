@@ -25,6 +25,7 @@ from fama.serving.recording.exchange import Exchange
 from fama.serving.recording.recorder import ConversationRecorder
 from fama.serving.server import advice_hash
 from fama.serving.settings import RecordSettings, ServeSettings
+from fama.settings import ModelSettings
 from tests.support.serving import DONE, ScriptedUpstream, chunk, completion, endpoint, plain, speaking, spoken
 
 Message = dict[str, Any]
@@ -407,6 +408,11 @@ async def test_records_of_other_settings_are_told_apart(tmp_path: Path, capsys: 
     (router / "router.json").write_text("Trained again.")
     hashes += [advice_hash(settings), advice_hash(settings.model_copy(update={"price": 0.5}))]
     assert hashes[0] == hashes[1] and len({*hashes}) == 3
+    models = ({"name": "m"}, {"name": "m", "temperature": 1}, {"name": "m", "extra_body": {"top_k": 5}})
+    asking = [settings.model_copy(update={"model": ModelSettings.model_validate(model)}) for model in models]
+    assert len({*hashes, *map(advice_hash, asking)}) == 6, "what is asked of helpers' models shapes advice"
+    moved = ModelSettings(name="m", base_url="http://127.0.0.1:9/v1", retries=0)
+    assert advice_hash(settings.model_copy(update={"model": moved})) == advice_hash(asking[0])
     for number, hashed in enumerate(hashes[1:3]):
         one = ConversationRecorder(
             RecordSettings(), tmp_path / "log", "learned", Metrics(), Clock(), config_hash=hashed

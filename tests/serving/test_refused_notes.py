@@ -14,7 +14,7 @@ from starlette.responses import Response
 from fama.advising.advisor import Advisor
 from fama.advising.note_refusals import PAUSE_SECONDS, NoteRefusals, conversation_opening
 from fama.episodes.store import read_episodes
-from tests.support.serving import Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
+from tests.support.serving import DONE, Endpoint, ScriptedUpstream, completion, endpoint, plain, speaking, spoken
 
 CHAT: Any = [{"role": "user", "content": "I want to return order W100, and to cancel W200."}]
 
@@ -79,6 +79,35 @@ def test_a_request_that_is_refused_for_its_own_sake_counts_as_no_failure_of_note
     assert httpx.post(f"{served.base_url}/chat/completions", json={"model": "m", "messages": CHAT}).status_code == 400
     assert len(upstream.asked) == 2 and upstream.asked[1]["messages"] == CHAT
     assert served.count("fama_advice_failures_total") == before and remembered(advisor) == [(), 40]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("shape", ["error", "object"])
+def test_a_refusal_behind_a_200_is_one(
+    shape: str, stream: bool, served: Endpoint, upstream: ScriptedUpstream, advisor: Advisor
+) -> None:
+    """SGLang and vLLM send it as the first event of a stream, whose status is out by then."""
+    error = {"object": "error", "message": "Input is longer than the context.", "type": "BadRequestError", "code": 400}
+    said = {"error": error} if shape == "error" else error
+
+    def refusal(asked: dict[str, Any]) -> Any:
+        return [b"data: " + json.dumps(said).encode() + b"\n\n", DONE] if stream else said
+
+    def answer(asked: dict[str, Any]) -> Any:
+        if asked["messages"] != CHAT:
+            return refusal(asked)
+        return spoken("Fi", "ne.") if stream else completion()
+
+    body = {"model": "m", "messages": CHAT, "stream": stream}
+    upstream.answer = answer
+    reply = httpx.post(f"{served.base_url}/chat/completions", json=body)
+    assert reply.headers["x-fama-failure"] == "refused" and "longer than" not in reply.text and "ne." in reply.text
+    assert (served.count("fama_advice_failures_total"), served.count("fama_notes_total")) == (1, 0)
+    assert remembered(advisor) == [(), 40]
+    upstream.answer = refusal
+    reply = httpx.post(f"{served.base_url}/chat/completions", json=body)
+    assert "longer than the context" in reply.text and len(upstream.asked) == 4
+    assert served.count("fama_advice_failures_total") == 1, "refused for its own sake"
 
 
 def asked_of(served: Endpoint, model: str = "m", first: str = "") -> httpx.Response:

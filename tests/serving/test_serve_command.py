@@ -61,6 +61,17 @@ def test_what_is_refused_at_the_start(
     assert last.startswith("fama: ") and expected in last
 
 
+def test_certificates_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It was a traceback, and the advice to give another port."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    asked = ["--router", "none", "--upstream", "https://llm.example/v1", "--port", "0", QUICK]
+    assert main(["serve", *asked]) == 2
+    told = "fama: https://llm.example/v1: the certificates of SSL_CERT_FILE cannot be read (No such file or directory)"
+    assert capsys.readouterr().err == f"{told}; fix or unset it\n"
+
+
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with plain(ScriptedUpstream().app) as address:
         port = address.rpartition(":")[2]

@@ -22,6 +22,7 @@ from fama.execution.jobs import run_pool
 from fama.files import write_atomically
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel
+from fama.models.wrapper import OWN_LENGTH
 from fama.selection.base import SELECTORS
 from fama.selection.budget import RunBudget, check_budget, spent_tokens
 from fama.settings import ExperimentSettings
@@ -104,7 +105,9 @@ async def run_planned(
 
 
 def _check_helper_model(settings: ExperimentSettings, selectors: Collection[str]) -> None:
-    """Warn of a model for helpers and selection that nobody asks."""
+    """Warn of a model for helpers and selection that nobody asks, and of what is not its own."""
+    if settings.helper_model is not None and settings.helper_model.changed("max_tokens"):
+        log.warning("%s; it has no effect", OWN_LENGTH.format("helper_model"))
     traits = [SELECTORS.traits(name) for name in selectors]
     if settings.helper_model is None or settings.helpers.written_by_models or all(each.plain for each in traits):
         return

@@ -148,14 +148,14 @@ async def opened_stage(
         BadInput: a helper is unknown.
         FamaError: a model cannot be reached.
     """
-    from fama.models.connect import connect
+    from fama.models.connect import connect, connect_helper
 
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         if model is None:
             model = await stack.enter_async_context(connect(settings.model))
         if helper_model is None and settings.helper_model is not None:
-            helper_model = await stack.enter_async_context(connect(settings.helper_model))
+            helper_model = await stack.enter_async_context(connect_helper(settings.helper_model))
         user = None if settings.user_model is None else await stack.enter_async_context(connect(settings.user_model))
         context = SelectorContext(
             helpers,

@@ -132,7 +132,7 @@ class OneCall:
         self._context = context
         self._shown = shown
         self._pool = tuple(context.helpers)
-        self._schema: dict[str, object] | None = response_schema(choice_form(self._pool))
+        self._schema = response_schema(choice_form(self._pool))
 
     def prompt(self, state: VisibleState) -> str:
         """Return the call's only message: the state's newest part, the catalogue, the question."""
@@ -171,8 +171,6 @@ class OneCall:
         asked = await ask_for_helpers(
             model, request, self._read, REPAIR, self._limits.repairs, allowance.tokens, state.turn
         )
-        if not asked.constrained:
-            self._schema = None  # the server refuses it; the next selection does not try again
         return _selection(asked.subset or (), self._pool, asked.ledger, time.perf_counter() - started)
 
     def _request(self, state: VisibleState) -> ChatRequest:
