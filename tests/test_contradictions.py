@@ -47,6 +47,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("train", TABLE, "guarantee={thresholds: []}"), "guarantee.thresholds: "),
     (("ablate", "variants=[{name: a}]", "rows=[9, 9]"), "rows: none given, or one twice"),
     (("ablate", "variants=[{name: a}]", "rows=[]"), "rows: none given"),
+    (("ablate", "variants=[{name: a}]", "synthetic={}", "rows=[0]"), "rows.0"),
+    (("ablate", "variants=[{name: a}, {name: majority}]"), "variants: majority is a row of every table of labels"),
     (("ablate", "variants=[{name: a}]", "tests=[{name: t}, {name: t, domains: [x]}]"), "tests: none given, or one"),
     (("ablate", "variants=[{name: a}]", "synthetic={seed: 1}"), "seed and test_seed are the same"),
     (("ablate", "variants=[{name: a}]", "synthetic={}", "test_outcomes=[x]"), "test_outcomes: synthetic tasks take"),

@@ -9,7 +9,7 @@ import numpy as np
 from eval.ablation.datasets import AblationData, Test, at_most, load_material
 from eval.ablation.informed import TOLD, measure_informed
 from eval.ablation.router_measures import Sums, label_measures, measure_router
-from eval.ablation.settings import AblateSettings
+from eval.ablation.settings import MAJORITY, AblateSettings
 from fama.config import dump_settings
 from fama.episodes.records import Record
 from fama.files import write_atomically
@@ -27,8 +27,6 @@ from training.settings import TrainSettings
 from training.train import train_on
 
 RESULT = "ablation.json"
-#: The row of a router that always says the most frequent category of the training failures.
-MAJORITY = "majority"
 
 
 class AblationCell(Record):
@@ -150,6 +148,7 @@ def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedde
     except (OSError, ValueError):
         pass
     train_on(settings, data, folder, command="fama ablate", embedder=embedder)
+    stamp.unlink(missing_ok=True)  # a process that dies before the new one leaves no router under the stamp of another
     write_atomically(stamp, json.dumps(wanted) + "\n")
 
 
