@@ -86,13 +86,12 @@ def train_on(
         chance = (1.0 - wanted.validation) * wanted.training_share * settings.guarantee.share
         certify = (*split.certify, *errors_to_certify(split, examples, errors, chance, wanted.split_seed))
         split = replace(split, certify=certify)
-    if wanted.absent == "balance":
-        split = replace(split, train=balanced(split.train))
+    fitted = replace(split, train=balanced(split.train)) if wanted.absent == "balance" else split
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     sweep_temporary(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
-    trained = trainer.fit(FitTask(settings, split, work, hidden, ckpt, embedder))
+    trained = trainer.fit(FitTask(settings, fitted, work, hidden, ckpt, embedder))
     if trained is None:
         return None
     # of a resumed training only the last part was timed

@@ -42,7 +42,8 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     if losses.distillation:
         found = _prompted(data, found)
     if not found.examples:
-        raise BadInput("data: no usable example in the files given; errors and unlabelled episodes teach nothing")
+        left_out = ", ".join(f"{reason} {count}" for reason, count in found.left_out.items())
+        raise BadInput(f"data: no usable example in the files given; left out: {left_out or 'nothing, they are empty'}")
     return found
 
 

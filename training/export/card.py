@@ -67,7 +67,7 @@ def render_card(
         _guarantee(manifest),
         _choices(manifest, measured, blind=unscored),
         collapse(measured.chosen, manifest.pool) or "",
-        *_transfer(manifest, settings, apart, labelled_apart, blind, unscored),
+        *_transfer(manifest, settings, split, apart, labelled_apart, blind, unscored),
         "## Training",
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
         f"```\n{manifest.command or '(trained from Python)'}\n```",
@@ -208,6 +208,7 @@ def _choices(
 def _transfer(
     manifest: RouterManifest,
     settings: TrainSettings,
+    split: Split,
     apart: RouterEvaluation | None,
     labelled: LabelMeasured | None,
     blind: bool,
@@ -216,10 +217,12 @@ def _transfer(
     if apart is None:
         return []
     names = ", ".join((*settings.data.hold_out_domains, *settings.data.hold_out_backbones))
+    tuned = {example.task for example in split.held_out} & {example.task for example in split.validation}
+    shared = f", {len(tuned)} of them validation tasks of other backbones" if tuned else ", nor tuned on"
     return [
         f"## Transfer: {names}, held out",
         f"{labelled.rows if labelled and blind else apart.rows} rows of "
-        f"{labelled.tasks if labelled and blind else apart.tasks} tasks that were neither trained nor tuned on; "
+        f"{labelled.tasks if labelled and blind else apart.tasks} tasks that were not trained on{shared}; "
         "95 % intervals over tasks.",
         _metrics(apart.metrics | (labelled.metrics if labelled else {})),
         _choices(manifest, apart, "held-out", unscored),
