@@ -176,6 +176,26 @@ UNUSED: list[tuple[type[Settings], tuple[str, ...], str]] = [
     (TrainSettings, ("data.failures=[{failures: f, episodes: e}]",), "data.failures: the losses that learn from it"),
     (TrainSettings, ("data.prompted=[x]",), "data.prompted: the losses that learn from it (distillation) are 0"),
     (TrainSettings, ("losses.propensity_clip=3",), "losses.propensity_clip: bounds the weights of"),
+    (
+        TrainSettings,
+        (TABLE, "losses={outcome: 0, coverage: 1}"),
+        "data.outcomes: the losses that learn from it (outcome",
+    ),
+    (
+        TrainSettings,
+        ("data={view: retrospective, plain: [x]}", "losses={outcome: 0, coverage: 1}"),
+        "data.plain: the losses that learn from it (outcome, decision) are 0",
+    ),
+    (
+        TrainSettings,
+        ("losses={outcome: 0, coverage: 1, inverse_propensity: true}",),
+        "losses.inverse_propensity: weighs outcomes, losses.outcome and decision are 0",
+    ),
+    (
+        TrainSettings,
+        ("losses={outcome: 0, coverage: 1}", "decision.candidates=executed"),
+        "decision.candidates: no subset was executed without data.outcomes or data.repairs",
+    ),
     (AblateSettings, ("variants=[{name: a}]", "test=0.3", "test_outcomes=[x]"), "test: the test tasks are those of"),
     (AblateSettings, ("variants=[{name: a}]", "test=0.3", "synthetic={}"), "test: the test tasks are those of synth"),
     (AblateSettings, ("variants=[{name: a}]", "synthetic={}", "tests=[{name: t, domains: [x]}]"), "tests: synthetic"),

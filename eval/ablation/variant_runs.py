@@ -125,7 +125,8 @@ def _routers(
         embedder = _embedder(wanted, embedders)
         _train_once(wanted, train, folder, embedder)
         router = load_router(folder, embedder=embedder)
-        yield variant.name, wanted.kind, {test.name: measure_router(router, test, helpers) for test in material.tests}
+        knows = wanted.knows_success
+        yield variant.name, wanted.kind, {t.name: measure_router(router, t, helpers, knows) for t in material.tests}
 
 
 def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder | None:
@@ -147,8 +148,8 @@ def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedde
             return
     except (OSError, ValueError):
         pass
-    train_on(settings, data, folder, command="fama ablate", embedder=embedder)
     stamp.unlink(missing_ok=True)  # a process that dies before the new one leaves no router under the stamp of another
+    train_on(settings, data, folder, command="fama ablate", embedder=embedder)
     write_atomically(stamp, json.dumps(wanted) + "\n")
 
 

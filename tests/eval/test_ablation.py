@@ -409,4 +409,5 @@ def test_a_kind_that_predicts_no_success_is_measured_by_its_choices(tmp_path: Pa
         if one.subset == chosen[one.features]:
             runs.setdefault(one.task, []).append(float(bool(one.success)))
     wanted = float(np.mean([np.mean(own) for own in runs.values()]))
+    assert found.keys() == measure_router(router, Test("tasks", examples.examples), {}, knows_success=False).keys()
     assert found["success of the choice"].interval(100, 0).value == pytest.approx(wanted)

@@ -281,6 +281,17 @@ def test_labels_are_learned_where_no_validation_task_has_an_outcome(tiny: str, t
 
 
 def test_validation_texts_never_enter_a_fit(tmp_path: Path) -> None:
+def test_labels_beside_a_table_that_is_not_learned_from_know_no_success(tmp_path: Path) -> None:
+    """The logits of what broke were calibrated and measured as if they were those of success."""
+    config = settings("linear", losses={"outcome": 0.0, "coverage": 1.0})
+    manifest = train_on(config, DATA + labelled(make_tasks(40)), tmp_path)
+    assert manifest is not None and manifest.calibration == Calibration()
+    card = (tmp_path / "README.md").read_text()
+    assert "learned from no outcome" in card and "P(success)" not in card and "log loss of the" not in card
+    measured = json.loads((tmp_path / "work" / "metrics.json").read_text())
+    assert measured["metrics"] == {} and measured["rows"] > 0 and not (tmp_path / "reliability.svg").exists()
+
+
     """Validation outcomes turned upside down change neither arrays nor split, only the calibration."""
     config = settings("linear")
     held = {e.task for e in split_by_task(DATA.examples, 0.25, 0).validation}
@@ -441,3 +452,15 @@ def test_the_decision_loss_trains_a_router(tiny: str, tmp_path: Path) -> None:
     assert "decision × 1.0" in (tmp_path / "README.md").read_text()
     with pytest.raises(ValidationError, match=r"a knn router learns from .*: set losses\.decision to 0"):
         settings("knn", losses={"decision": 1.0})
+    assert f"not trained on, {apart['tasks']} of them validation tasks of other backbones" in card
+
+
+def test_the_decision_loss_alone_starts_from_the_context_free_model(tiny: str, tmp_path: Path) -> None:
+    """It started from zeros, where an episode takes one token and no price is felt."""
+    still = {"lr": 1e-12, "lr_encoder": 1e-12, "lr_population": 1e-12, "decay": 0.0, "decay_heads": 0.0, "epochs": 1}
+    losses = {"outcome": 0.0, "decision": 1.0}
+    config = settings(encoder=tiny_encoder(tiny, lora=False), losses=losses, optimiser=still)
+    assert train_on(config, DATA, tmp_path) is not None
+    tokens = load_router(tmp_path).scores(featurise(TEST[0].state))(np.array([[False] * 6, [True] * 6])).tokens
+    spent = np.mean([example.tokens for example in DATA.examples if example.tokens is not None])
+    assert 0.5 * spent < tokens[0] < tokens[1] < 3.0 * spent

@@ -40,7 +40,7 @@ def render_card(
 ) -> str:
     """Return the Markdown of the card; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
-    blind = settings.init is None and all(example.success is None for example in data.examples)
+    blind = not settings.knows_success
     kind = ROUTER_KINDS.load(manifest.kind)
     unscored = blind or not kind.predicts_success
     prompts = ", ".join(f"`{value}`" for value in manifest.prompts_hash)
@@ -107,7 +107,7 @@ def _aim_of_classifier(manifest: RouterManifest) -> str:
 
 def _outcome_metrics(manifest: RouterManifest, measured: RouterEvaluation, blind: bool, predicts: bool) -> list[str]:
     if blind:
-        return ["Success, tokens and calibration: not measured, since no row has an outcome."]
+        return ["Success, tokens and calibration: not measured, since it learned from no outcome."]
     if not predicts:
         return ["Success, tokens and calibration: not measured, since this kind predicts none of them."]
     return [
@@ -199,8 +199,8 @@ def _choices(
     if measured.matched is not None:
         value, interval = _cells(measured.matched)
         text += (
-            f"\n\nSuccess of the {measured.matched_rows} {where} rows whose executed subset is the router's choice, "
-            f"weighted by 1 / propensity: {value} {interval}."
+            f"\n\nSuccess of the {measured.matched_rows} {where} rows whose executed subset is the router's choice"
+            f"{', weighted by 1 / propensity' if measured.drawn else ''}: {value} {interval}."
         )
     return text
 
