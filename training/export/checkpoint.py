@@ -108,8 +108,11 @@ def finish(
 def _candidates(
     settings: TrainSettings, pool: Sequence[str], train: Sequence[Example]
 ) -> tuple[tuple[str, ...], ...] | None:
-    """Return the subsets that training rows executed, where choices are limited to these."""
+    """Return the subsets that training rows executed, or those of the initial router, where choices are limited so."""
     executed = {example.subset for example in train if example.subset is not None}
+    if settings.init is not None:
+        before = read_manifest(Path(settings.init)).candidates or ()
+        executed |= {tuple(name in subset for name in pool) for subset in before}
     if settings.decision.candidates == "all" or not executed:
         return None
     flags = sorted(executed, key=lambda subset: (sum(subset), [not flag for flag in subset]))

@@ -80,7 +80,7 @@ def fit_network(
         torch.manual_seed(derive_seed(settings.seed, "network"))
         network = build_network(shape, train, context_free, start_vectors)
         if settings.init is not None:
-            start_from(settings.init, member_names(settings.data.pool), settings.data.cost, encoder, network)
+            start_from(settings.init, settings.data, encoder, network)
         untrained = copy.deepcopy(network)
         adapters = {name: part.detach().clone() for name, part in encoder.named_parameters() if part.requires_grad}
         table = chunk_table(encoder, [*train, *validation])
