@@ -28,6 +28,7 @@ from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.helpdesk.task_mix import DOMAINS
 from fama.envs.helpdesk.user.phrase_sets import Phrases, load_phrase_set
 from fama.episodes.state import UserAct, VisibleState
+from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.intervals import Interval, clustered_mean
 from fama.randomness import generator
@@ -271,24 +272,31 @@ def _by_meaning(sentence: Sentence, reader: Reader) -> tuple[UserAct, str | None
     return read.act, next(iter(read.tools), None)
 
 
-def main() -> None:
-    """Fit on ``--sets`` and write the layer, or measure what is written on ``--test``."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit on ``--sets``, and write the layer or measure it on ``--test``; return 2 for bad input, told in one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=SETS, help="sets to fit on (default: %(default)s)")
-    parser.add_argument("--test", nargs="*", default=[], help="sets to measure on; nothing is written then")
+    parser.add_argument("--test", nargs="+", default=[], help="sets to measure on; nothing is written then")
     parser.add_argument("--out", type=Path, default=OUT)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    try:
+        for name in (*args.sets, *args.test):
+            sentences_of(name)
+    except BadInput as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     embedder = reading_embedder(DEFAULT_ENCODER)
     layer = fit_layer(args.sets, embedder)
     if not args.test:
         write_atomically(args.out, layer)
         sys.stdout.write(f"→ {args.out}\n")
-        return
+        return 0
     table = ["| set | act | n | patterns, % [95 %] | meaning, % [95 %] |", "|---|---|---|---|---|"]
     for name in args.test:
         table += reading_accuracy(name, Reader(embedder, parse_layer(layer)))
     sys.stdout.write("\n".join(table) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

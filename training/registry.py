@@ -8,10 +8,11 @@ from fama.settings import Settings
 
 #: Groups of settings that only some kinds read.
 GROUPS = ("encoder", "network", "optimiser", "vectors", "linear", "knn", "boosting", "prior")
-#: Data that a training may name, and the losses that learn from it.
+#: Data that a training may name, and the losses that learn from it; ``tokens`` goes with those of outcomes.
 SOURCES = {
-    "outcomes": ("outcome", "tokens", "decision"),
-    "repairs": ("outcome", "tokens", "decision"),
+    "outcomes": ("outcome", "decision"),
+    "plain": ("outcome", "decision"),
+    "repairs": ("outcome", "decision"),
     "failures": ("coverage", "categories"),
     "prompted": ("distillation",),
 }
@@ -60,6 +61,16 @@ ROUTER_TRAINERS: Registry[Callable[[], DeclaresTraining]] = Registry(
         "setfit": "training.kinds.setfit:SetfitTrainer",
     },
 )
+
+
+def unread_data(data: Settings, losses: Settings) -> Iterator[str]:
+    """Yield a line for each source whose losses are 0, and for each changed setting of a source that is not named."""
+    for source, names in OF_SOURCES.items():
+        for name in () if getattr(data, source) else data.changed(*names):
+            yield f"data.{name}: is of data.{source}, none are named"
+    for source, weights in SOURCES.items():
+        if getattr(data, source) and not any(getattr(losses, one) for one in weights):
+            yield f"data.{source}: the losses that learn from it ({', '.join(weights)}) are 0"
 
 
 def unread_groups(kind: str, changed: Iterable[str], embedded: bool) -> Iterator[str]:

@@ -13,7 +13,7 @@ from fama.selection.decision_rule import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, View
 from fama.settings import Count, ExperimentSettings, Settings, UnitPrice
 from fama.subsets import POOL
-from training.registry import GROUPS, OF_SOURCES, ROUTER_TRAINERS, SOURCES, unread_groups
+from training.registry import GROUPS, ROUTER_TRAINERS, unread_data, unread_groups
 
 #: Prior strength in rows.
 Strength = Annotated[float, Field(gt=0.0, le=1e6)]
@@ -114,12 +114,12 @@ class NetworkSettings(Settings):
 
 
 class LossSettings(Settings):
-    """Weight of every loss; 0 switches it off."""
+    """Weight of every loss, 0 switches it off; kinds other than ``encoder`` only read whether a weight is 0."""
 
     outcome: float = Field(default=1.0, ge=0.0)
     """Likelihood of the executed subsets' success."""
     tokens: float = Field(default=0.3, ge=0.0)
-    """Huber loss of the logarithm of tokens."""
+    """Huber loss of the logarithm of tokens, beside ``outcome`` or ``decision``."""
     coverage: float = Field(default=0.0, ge=0.0)
     """Helpers that cover a failure's primary categories."""
     distillation: float = Field(default=0.0, ge=0.0)
@@ -132,7 +132,7 @@ class LossSettings(Settings):
     inverse_propensity: bool = False
     """Weigh outcomes by 1 / propensity, as if every subset had been drawn equally often."""
     propensity_clip: float = Field(default=10.0, ge=1.0)
-    """Largest weight, in multiples of the mean weight."""
+    """Largest weight of an outcome, in multiples of the mean weight; largest ratio of ``decision``."""
 
 
 class OptimiserSettings(Settings):
@@ -297,6 +297,11 @@ class TrainSettings(Settings):
     correction: CorrectionSettings | None = Field(default=None, exclude_if=lambda value: value is None)
     """The runs of the rounds; for ``rounds`` above 1."""
 
+    @property
+    def knows_success(self) -> bool:
+        """Return whether success is learned, here or by the initial router."""
+        return bool(self.losses.outcome or self.losses.decision or self.init)
+
     @field_validator("kind")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -358,9 +363,7 @@ class TrainSettings(Settings):
         if data.repairs and data.view == "retrospective":
             raise ValueError("data.repairs are states before decisions: set data.view to prospective")
         if data.view == "retrospective" and losses.distillation:
-            raise ValueError(
-                "data.view retrospective: a prompted choice was made before the episode; set distillation to 0"
-            )
+            raise ValueError("data.view retrospective: prompted choices precede an episode; set distillation to 0")
         if data.view == "retrospective" and (losses.outcome or losses.decision) and not data.plain:
             raise ValueError(
                 "data.view retrospective learns outcomes from the plain agent's failed episodes: name their files as "
@@ -384,14 +387,13 @@ class TrainSettings(Settings):
     def unused(self) -> Iterator[str]:
         """Yield groups that the kind does not read, data whose losses are off, and settings of data not named."""
         data, losses = self.data, self.losses
-        for source, names in OF_SOURCES.items():
-            for name in () if getattr(data, source) else data.changed(*names):
-                yield f"data.{name}: is of data.{source}, none are named"
+        yield from unread_data(data, losses)
+        if losses.inverse_propensity and not (losses.outcome or losses.decision):
+            yield "losses.inverse_propensity: weighs outcomes, losses.outcome and decision are 0"
+        if self.decision.candidates == "executed" and not (data.outcomes or data.repairs or self.init):
+            yield "decision.candidates: no subset was executed without data.outcomes or data.repairs"
         if losses.changed("propensity_clip") and not (losses.inverse_propensity or losses.decision):
             yield "losses.propensity_clip: bounds the weights of inverse_propensity and decision, both are off"
-        for name, weights in SOURCES.items():
-            if getattr(data, name) and not any(getattr(losses, one) for one in weights):
-                yield f"data.{name}: the losses that learn from it ({', '.join(weights)}) are 0"
         yield from unread_groups(self.kind, self.changed(*GROUPS), self.vectors.source == "embedding")
         if self.encoder.lora is None and self.optimiser.changed("lr_encoder"):
             yield "optimiser.lr_encoder: is of adapters, encoder.lora is null"

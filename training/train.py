@@ -13,6 +13,7 @@ from fama.config import dump_settings
 from fama.episodes.spending import Spent
 from fama.errors import BadInput
 from fama.files import sweep_temporary, write_atomically
+from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import WORK
 from fama.selection.router.embedder import Embedder
 from fama.selection.router.features import PromptPart, hide
@@ -63,7 +64,7 @@ def train_on(
     trainer = trainer_of(settings.kind)
     if ckpt is not None and not trainer.resumable:
         raise BadInput(f"--ckpt: a {settings.kind} router is fitted in one go; leave --ckpt out")
-    wanted = settings.data
+    wanted, data = settings.data, _with_initial(settings, data)
     hidden = hidden_parts(data.examples, wanted.absent)
     examples = [replace(example, features=hide(example.features, hidden)) for example in data.examples]
     if not wanted.repairs:  # the form of a state before a decision tells how far the episode is, not which log it is of
@@ -87,13 +88,12 @@ def train_on(
         chance = (1.0 - wanted.validation) * wanted.training_share * settings.guarantee.share
         certify = (*split.certify, *errors_to_certify(split, examples, errors, chance, wanted.split_seed))
         split = replace(split, certify=certify)
-    if wanted.absent == "balance":
-        split = replace(split, train=balanced(split.train))
+    fitted = replace(split, train=balanced(split.train)) if wanted.absent == "balance" else split
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     sweep_temporary(work)
     _remember(settings, data.digest(), work, resuming=ckpt is not None)
-    trained = trainer.fit(FitTask(settings, split, work, hidden, ckpt, embedder))
+    trained = trainer.fit(FitTask(settings, fitted, work, hidden, ckpt, embedder))
     if trained is None:
         return None
     # of a resumed training only the last part was timed
@@ -103,6 +103,29 @@ def train_on(
     if not settings.trainer.keep_state:  # only now: a process that dies before can go on from it
         shutil.rmtree(work / STATE, ignore_errors=True)
     return manifest
+
+
+def _with_initial(settings: TrainSettings, data: ExampleSet) -> ExampleSet:
+    """Add what the initial router learned from, without its examples: forms, prompts, domains, backbones.
+
+    Raises:
+        BadInput: ``init`` is no checkpoint, or its helpers had other forms.
+    """
+    if settings.init is None:
+        return data
+    before = read_manifest(Path(settings.init))
+    if before.pool != data.pool:  # refused where its weights are taken
+        return data
+    return data + ExampleSet(
+        (),
+        data.pool,
+        prompts_hash=before.prompts_hash,
+        benchmark_version=before.benchmark_version,
+        domains=before.domains,
+        backbones=before.backbones,
+        synthetic=before.synthetic,
+        forms=before.forms,
+    )
 
 
 def warn_of_form(

@@ -10,7 +10,7 @@ from fama.selection.router.features import featurise
 from fama.subsets import POOL
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.load import load_examples, table_examples
-from training.data.splits import split_by_task
+from training.data.splits import split_by_task, tied_tasks
 from training.data.synthetic import EFFECTS, SyntheticTask, make_tasks, outcome_rows
 from training.settings import TrainSettings
 
@@ -103,9 +103,9 @@ def _union(settings: AblateSettings) -> TrainSettings:
 def _apart(settings: AblateSettings, everything: ExampleSet) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """Return test examples of other tables, and the training examples of none of their tasks."""
     test = table_examples(settings.test_outcomes, settings.of(settings.chosen()[0]).data).examples
-    named = {example.task for example in test}
-    said = {example.features.history() for example in test} - {()}
-    train = [e for e in everything.examples if e.task not in named and e.features.history() not in said]
+    group = tied_tasks([*everything.examples, *test])
+    tested = {group[example.task] for example in test}
+    train = [example for example in everything.examples if group[example.task] not in tested]
     if not train:
         raise BadInput("test_outcomes: they hold every training task, or its conversation; give tables of other tasks")
     return test, tuple(train)

@@ -35,7 +35,8 @@ def _rows(found: Ablation) -> Any:
         for axes in row[len(measures) :]:
             axes.set_axis_off()
         row[0].set_title(f"{test}, 95 % intervals over {cells[0].test_tasks} tasks", loc="left", fontsize=9)
-    grid[0][_MOST - 1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    for axes in [axes for axes in grid[0] if axes.axison][-1:]:
+        axes.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.0), loc="upper left")
     return figure
 
 

@@ -104,8 +104,10 @@ class Sums:
         return values, ones
 
 
-def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) -> dict[str, Sums]:
-    """Return every measure that this test set allows for this router."""
+def measure_router(
+    router: Router, test: Test, helpers: Mapping[str, Covering], knows_success: bool = True
+) -> dict[str, Sums]:
+    """Return every measure that this test set allows for this router; of labels alone none knows success."""
     found: dict[str, Sums] = {}
     labelled = [e for e in test.examples if e.categories is not None]
     if labelled and router.labels is not None:
@@ -113,7 +115,7 @@ def measure_router(router: Router, test: Test, helpers: Mapping[str, Covering]) 
         found |= label_measures(predicted_flags(chances), labelled, router.manifest.categories, helpers)
     outcomes = [e for e in test.examples if e.subset is not None and e.success is not None]
     if outcomes:
-        if ROUTER_KINDS.load(router.manifest.kind).predicts_success:
+        if knows_success and ROUTER_KINDS.load(router.manifest.kind).predicts_success:
             logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
             found |= outcome_measures(logits, outcomes)
         if not test.truth:

@@ -6,11 +6,13 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from fama.config import first_fault
-from fama.settings import Settings
+from fama.settings import Count, Settings
 from training.settings import TrainSettings
 
 Tree = dict[str, Any]
 _FILES = ("outcomes", "repairs", "failures", "prompted", "plain")
+MAJORITY = "majority"
+"""The row of a router that always says the most frequent category of the training failures."""
 
 
 class TestSet(Settings):
@@ -60,7 +62,7 @@ class AblateSettings(Settings):
     test_outcomes: tuple[str, ...] = ()
     """Outcome tables of test tasks, in place of a share of the training ones."""
     tests: tuple[TestSet, ...] = (TestSet(name="held-out tasks"),)
-    rows: tuple[int | None, ...] = (None,)
+    rows: tuple[Count | None, ...] = (None,)
     """Numbers of training rows to try, whole tasks each; null is all there are."""
     reference: str | None = None
     """The variant that differences are against; None is the first."""
@@ -74,6 +76,8 @@ class AblateSettings(Settings):
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names):
             raise ValueError(f"variants: a name occurs twice in {', '.join(names)}")
+        if MAJORITY in names:
+            raise ValueError(f"variants: {MAJORITY} is a row of every table of labels; choose another name")
         for name in sorted({*self.only} - {*names}):
             raise ValueError(f"only: {name!r} is no variant; there are {', '.join(names)}")
         chosen = [variant.name for variant in self.chosen()]

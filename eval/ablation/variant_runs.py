@@ -9,7 +9,7 @@ import numpy as np
 from eval.ablation.datasets import AblationData, Test, at_most, load_material
 from eval.ablation.informed import TOLD, measure_informed
 from eval.ablation.router_measures import Sums, label_measures, measure_router
-from eval.ablation.settings import AblateSettings
+from eval.ablation.settings import MAJORITY, AblateSettings
 from fama.config import dump_settings
 from fama.episodes.records import Record
 from fama.files import write_atomically
@@ -27,8 +27,6 @@ from training.settings import TrainSettings
 from training.train import train_on
 
 RESULT = "ablation.json"
-#: The row of a router that always says the most frequent category of the training failures.
-MAJORITY = "majority"
 
 
 class AblationCell(Record):
@@ -127,7 +125,8 @@ def _routers(
         embedder = _embedder(wanted, embedders)
         _train_once(wanted, train, folder, embedder)
         router = load_router(folder, embedder=embedder)
-        yield variant.name, wanted.kind, {test.name: measure_router(router, test, helpers) for test in material.tests}
+        knows = wanted.knows_success
+        yield variant.name, wanted.kind, {t.name: measure_router(router, t, helpers, knows) for t in material.tests}
 
 
 def _embedder(settings: TrainSettings, known: dict[str, Embedder]) -> Embedder | None:
@@ -149,6 +148,7 @@ def _train_once(settings: TrainSettings, data: ExampleSet, folder: Path, embedde
             return
     except (OSError, ValueError):
         pass
+    stamp.unlink(missing_ok=True)  # a process that dies before the new one leaves no router under the stamp of another
     train_on(settings, data, folder, command="fama ablate", embedder=embedder)
     write_atomically(stamp, json.dumps(wanted) + "\n")
 

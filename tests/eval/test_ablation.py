@@ -27,9 +27,10 @@ from eval.ablation.table import ablation_markdown, as_csv
 from fama import cli
 from fama.errors import BadInput
 from fama.helpers.pool import build_pool
+from fama.intervals import Interval
 from fama.selection.decision_rule import all_masks
 from fama.selection.router.checkpoint import load_router
-from fama.selection.router.features import Features, featurise
+from fama.selection.router.features import Features, Segment, featurise
 from fama.settings import HelperSettings
 from fama.subsets import POOL
 from training.data.examples import Example, ExampleSet, outcome_examples
@@ -260,6 +261,52 @@ def test_the_command_writes_one_table_and_goes_on(
     assert variant_runs.Ablation.model_validate_json((out / variant_runs.RESULT).read_text()) == found
 
 
+def test_a_training_that_is_killed_leaves_no_router_under_the_stamp_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of before were taken for those of the router that is there, once they came back."""
+    data, one = outcome_examples(outcome_rows(make_tasks(4)), POOL), TrainSettings(seed=1)
+    trained: list[int] = []
+
+    def write(settings: TrainSettings, data: ExampleSet, folder: Path, **more: Any) -> None:
+        trained.append(settings.seed)
+        (folder / "work").mkdir(parents=True, exist_ok=True)
+        (folder / "router.json").write_text("{}")
+        if settings.seed == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(variant_runs, "train_on", write)
+    variant_runs._train_once(one, data, tmp_path, None)
+    with pytest.raises(KeyboardInterrupt):
+        variant_runs._train_once(one.model_copy(update={"seed": 2}), data, tmp_path, None)
+    variant_runs._train_once(one, data, tmp_path, None)
+    variant_runs._train_once(one, data, tmp_path, None)
+    assert trained == [1, 2, 1]
+
+
+def test_a_figure_of_one_measure_names_its_curves() -> None:
+    cells = tuple(
+        variant_runs.AblationCell(
+            variant=name,
+            kind=name,
+            train_rows=rows,
+            train_tasks=rows,
+            test="t",
+            test_rows=4,
+            test_tasks=4,
+            measures={"success of the choice": Interval(0.5, 0.2, 0.8, 4)},
+        )
+        for rows in (10, 20)
+        for name in ("one-vs-rest", "setfit")
+    )
+    found = variant_runs.Ablation(
+        view="v", reference="setfit", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
+        cells=cells,
+    )  # fmt: skip
+    legends = [axes.get_legend() for axes in curves(found).axes]
+    assert [[text.get_text() for text in one.get_texts()] for one in legends if one] == [["one-vs-rest", "setfit"]]
+
+
 def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = [(1, 0, 0, 0), (0, 0, 0, 1), (0, 0, 0, 1), (0, 0, 0, 1)]
     states = [featurise(task.state) for task in make_tasks(24)]
@@ -329,6 +376,20 @@ def test_states_without_a_message_are_no_shared_conversation(monkeypatch: pytest
     assert [example.task for example in found.train.examples] == ["t0", "t1", "t2"]
 
 
+def test_a_task_that_shares_one_of_its_conversations_with_a_test_task_leaves_with_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the rows with the very conversation were left out, and the task's others were trained on."""
+    said = [Features((Segment("user", f"line {n}"),), ()) for n in range(4)]
+    twin = [Example("twin", said[place], (True,), True) for place in (0, 1)]
+    rows = [*twin, Example("next", said[1], (True,), False), Example("far", said[2], (True,), False)]
+    monkeypatch.setattr(datasets, "load_examples", lambda settings: ExampleSet(tuple(rows), ("TSA",)))
+    test = ExampleSet((Example("test", said[0], (True,), True),), ("TSA",))
+    monkeypatch.setattr(datasets, "table_examples", lambda paths, data: test)
+    found = load_material(AblateSettings.model_validate(tree(test_outcomes=["test.parquet"], synthetic=None)))
+    assert [example.task for example in found.train.examples] == ["far"]
+
+
 def test_too_few_tasks_for_a_test_set_name_the_setting(synthetic_table: Callable[[int], Path]) -> None:
     one = {"train": {"data": {"outcomes": [str(synthetic_table(1))]}}, "variants": [{"name": "a"}]}
     with pytest.raises(BadInput, match="^test: splitting 1 task leaves one side empty; give more tasks$"):
@@ -348,4 +409,5 @@ def test_a_kind_that_predicts_no_success_is_measured_by_its_choices(tmp_path: Pa
         if one.subset == chosen[one.features]:
             runs.setdefault(one.task, []).append(float(bool(one.success)))
     wanted = float(np.mean([np.mean(own) for own in runs.values()]))
+    assert found.keys() == measure_router(router, Test("tasks", examples.examples), {}, knows_success=False).keys()
     assert found["success of the choice"].interval(100, 0).value == pytest.approx(wanted)

@@ -64,6 +64,9 @@ def test_the_folder_decides_as_the_checkpoint(
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert names == {"README.md", "heads.safetensors", "router.json", "reliability.svg"}
     (out / ".gitattributes").write_text("*.safetensors filter=lfs\n")  # what the hub adds to every repository
+    noted = out / ".cache" / "huggingface" / "download" / "router.json.metadata"  # by hf download --local-dir
+    noted.parent.mkdir(parents=True)
+    noted.write_text("a commit\n")
     assert (out / "router.json").read_bytes() == (router / "router.json").read_bytes()
     before, after = load_router(router), load_router(out)
     for task in make_tasks(20, seed=1):
@@ -85,6 +88,16 @@ def test_the_header_states_the_licence_that_was_given(router: Path, tmp_path: Pa
     assert main(["export", str(router), "--to", "hf", "--out", str(out), "--license", "mit"]) == 0
     block = (out / "README.md").read_text().removeprefix("---\n").split("---\n\n", 1)[0]
     assert yaml.safe_load(block)["license"] == "mit"
+
+
+def test_a_card_from_the_hub_has_one_header(router: Path, tmp_path: Path) -> None:
+    """Exported again, it got a second one, of which the hub shows the marks."""
+    folders = [tmp_path / name for name in ("first", "again", "licensed")]
+    for before, out, flags in zip([router, *folders], folders, [[], [], ["--license", "mit"]], strict=False):
+        assert main(["export", str(before), "--to", "hf", "--out", str(out), *flags]) == 0
+    first, again, licensed = ((folder / "README.md").read_text() for folder in folders)
+    assert first == again and first.count("library_name") == licensed.count("library_name") == 1
+    assert "license: mit" in licensed and licensed.endswith((router / "README.md").read_text())
 
 
 def test_only_a_name_of_the_hub_is_a_base_model(router: Path, tmp_path: Path) -> None:

@@ -141,6 +141,9 @@ def test_balance_reads_all_parts_and_shows_every_state_with_and_without(tmp_path
     assert [sorted(v.features.lacking) for v in versions] == [[], ["policy"], ["tools"]]
     assert sum(v.weight for v in versions) == pytest.approx(one.weight)
     assert hidden_parts(two_forms(LABELS).examples, "balance") == ()
+    split = split_by_task(two_forms(LABELS).examples, 0.25, 0)
+    counts = f"| labelled failures | {len(split.train)} | {len(split.validation)} |"
+    assert counts in (tmp_path / "README.md").read_text()  # the versions of a state are no further failures
 
 
 def test_whole_states_hide_nothing_and_count_as_they_are(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_batches_share_chunks_and_agree_with_inference(encoder: SegmentEncoder) 
     assert len(made.vectors) == policy_chunks + 3
     assert made.mask.sum(dim=1).tolist() == [policy_chunks + 2, policy_chunks + 1]
     assert made.targets.pairs.tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
-    assert made.targets.weight.tolist() == [2.5, 1.0]
+    assert made.targets.weight.tolist() == [2.5, 1.0] and made.targets.propensity.isnan().all()
     assert made.targets.success[0] == 1.0 and made.targets.success.isnan().tolist() == [False, True]
     assert made.targets.log_tokens[0].item() == pytest.approx(math.log(100.0))
 

@@ -169,6 +169,41 @@ def test_a_label_and_a_prompted_episode_of_two_logs_count_once(
     ]
 
 
+def labelled(tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """Write a labelled failure; return the settings of data that name it."""
+    label = failure(taxonomy_version=load_taxonomy().version, **changes)
+    RecordStore(tmp_path / "labels" / "failures.jsonl", Failure).append(label)
+    EpisodeStore(tmp_path / "run").append(episode())
+    return {"failures": [{"failures": str(tmp_path / "labels"), "episodes": str(tmp_path / "run")}]}
+
+
+@pytest.mark.parametrize("view", ["prospective", "retrospective"])
+def test_labels_alone_need_no_table_whatever_the_loss_of_tokens(tmp_path: Path, view: str) -> None:
+    """Its weight is above 0 unless it is set, so that a plain run was asked for in the retrospective view."""
+    tree = {"losses": {"outcome": 0.0, "coverage": 1.0}, "data": {"view": view, **labelled(tmp_path)}}
+    assert len(load_examples(TrainSettings.model_validate(tree)).examples) == 1
+
+
+def test_data_without_an_example_say_why(tmp_path: Path) -> None:
+    tree = {"losses": {"outcome": 0.0, "coverage": 1.0}, "data": labelled(tmp_path, blame="user")}
+    told = r"no usable example .* left out: failures blamed on the user \(data.user_faults=true learns from them\) 1$"
+    with pytest.raises(BadInput, match=told):
+        load_examples(TrainSettings.model_validate(tree))
+
+
+@pytest.mark.parametrize(("loss", "value"), [("decision", 1.0), ("inverse_propensity", True)])
+def test_propensities_that_no_row_says_weigh_nothing(tmp_path: Path, loss: str, value: float) -> None:
+    """Every row counted as drawn for certain."""
+    rows = [one.model_copy(update={"propensity": None}) for one in outcome_rows(make_tasks(2))]
+    tree = {"kind": "encoder", "losses": {loss: value}, "data": {"outcomes": [str(tmp_path / "t.parquet")]}}
+    settings = TrainSettings.model_validate(tree)
+    write_outcomes(tmp_path / "t.parquet", rows, {})
+    with pytest.raises(BadInput, match=rf"^losses\.{loss}: no row of data\.outcomes says its propensity; set it to"):
+        load_examples(settings)
+    write_outcomes(tmp_path / "t.parquet", [*rows[1:], rows[0].model_copy(update={"propensity": 0.5})], {})
+    assert len(load_examples(settings).examples) == len(rows)
+
+
 def test_errors_are_left_out_and_counted() -> None:
     rows = outcome_rows(make_tasks(3), per_task=2)
     rows[1] = rows[1].model_copy(update={"status": "error", "success": None})

@@ -164,6 +164,13 @@ def test_the_decision_loss_by_hand() -> None:
     assert clipped.item() == pytest.approx(-(1.5 * 0.75 - 3 * 0.25) / 4)
 
 
+def test_a_row_of_unknown_propensity_enters_no_decision_loss() -> None:
+    """It counted as drawn for certain: a budget that cuts a subset leaves such rows."""
+    heads_at_zero = flat(torch.zeros(1, 2), torch.zeros(1, 1))
+    some = decision_loss(heads_at_zero, drawn([1.0, 0.0, 0.0, 0.0], [0.125, NAN, NAN, NAN]), CHOICES, 10.0)
+    assert some.item() == pytest.approx(-(2.0 * 0.75))
+
+
 @pytest.mark.parametrize("best", [0, 1, 2, 3])
 def test_the_decision_loss_finds_the_best_subset(best: int) -> None:
     """Helpers that help alone and hurt together are what pair terms are for."""

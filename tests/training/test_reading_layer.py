@@ -1,11 +1,13 @@
 """The layer that reads user turns: its examples, its fit, and how well it reads wording that it was not fitted on."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fama.agents.reading import ACTS, Reader, parse_layer, reading_embedder, shipped_layer
 from fama.selection.router.embedder import Embedder
-from training.reading import SETS, by_patterns, fit_layer, reading_accuracy, sentences_of
+from training.reading import SETS, by_patterns, fit_layer, main, reading_accuracy, sentences_of
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,20 @@ def test_the_table_has_a_row_per_act_with_intervals(embedder: Embedder) -> None:
     lines = reading_accuracy("second", Reader(embedder, shipped_layer()))
     assert [line.split("|")[2].strip() for line in lines] == [*ACTS, "tool"]
     assert all(line.count("[") == 2 for line in lines)
+
+
+def test_a_set_that_is_missing_is_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``--test`` without a set fitted the layer and wrote it; an unknown set ended in a traceback."""
+    out = ["--out", str(tmp_path / "layer.json")]
+    for words in (["--test", "nowhere"], ["--sets", "nowhere"]):
+        assert main([*words, *out]) == 2
+        told = capsys.readouterr().err
+        assert "no phrase set 'nowhere'; known: " in told and told.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        main(["--test", *out])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -139,7 +139,8 @@ async def test_decisions_at_which_nothing_matters_are_balanced(tmp_path: Path) -
             found = repair_examples(records, episodes, POOL, balance=balance)
             assert sorted({one.weight for one in found.examples}) == pytest.approx(sorted({weight, 1.0}))
         found = repair_examples(records, episodes, POOL, balance=0.0)
-    assert len(found.examples) == 3 and found.left_out["decisions at which nothing changed the outcome"] == 9
+    told = "decisions at which nothing changed the outcome (data.balance=null learns from them)"
+    assert len(found.examples) == 3 and found.left_out[told] == 9
 
 
 async def test_cost_is_that_of_the_rest_of_the_episode(tmp_path: Path) -> None:

@@ -1,16 +1,26 @@
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from fama.randomness import derive_seed
 from fama.selection.router.checkpoint import read_manifest
+from fama.selection.router.features import Features
+from fama.selection.router.router import Router
 from fama.selection.router.scores import Quadratic, sigmoid
+from training.data.examples import Example
+from training.data.splits import Split
 from training.export.calibration import calibrate, fit_temperature
-from training.export.card import _calibration
+from training.export.card import _calibration, _choices, _transfer
+from training.export.evaluation import evaluate_router
 from training.export.reliability import reliability_svg
 from training.prediction_metrics import brier, calibration_bins, expected_calibration_error, log_loss
+from training.settings import TrainSettings
+
+SHIPPED = read_manifest(Path(__file__).resolve().parents[2] / "checkpoints" / "helpdesk-turn")
 
 
 def logit(probability: float) -> float:
@@ -63,14 +73,57 @@ def test_rows_too_few_to_tell_keep_the_temperature_of_the_initial_router() -> No
     tasks = [str(n) for n in range(24)]  # 24 rows are enough for an error, but no half of them for a temperature
     halves = calibrate(np.array([3.0, -3.0] * 12), np.array([0.0, 1.0] * 12), tasks, before=2.5)
     assert halves.temperature == 2.5 and halves.ece_after == halves.ece_before is not None
-    shipped = read_manifest(Path(__file__).resolve().parents[2] / "checkpoints" / "helpdesk-turn")
-    told = _calibration(shipped.model_copy(update={"calibration": halves}))
+    told = _calibration(SHIPPED.model_copy(update={"calibration": halves}))
     assert told.startswith("Calibration: no half of the tasks could tell a temperature (24 rows); 2.50, the initial")
     assert calibrate(np.arange(80.0), np.ones(80), [str(n) for n in range(80)], before=2.5).temperature == 2.5
     coin = calibrate(
         np.array([1.0, -1.0] * 40), (np.arange(80) % 4 < 2).astype(float), [str(n) for n in range(80)], before=2.5
     )
     assert coin.temperature != 2.5
+
+
+CHOOSING = cast(
+    Router,
+    SimpleNamespace(
+        manifest=SimpleNamespace(pool=("A",), seed=0), choose=lambda features: SimpleNamespace(members=(True,))
+    ),
+)
+
+
+def matching(*propensities: float | None) -> list[Example]:
+    """Rows of the subset that is chosen, the first a success; and one of another subset."""
+    rows = [
+        Example(f"t{place}", Features((), ()), (True,), place == 0, propensity=chance)
+        for place, chance in enumerate(propensities)
+    ]
+    return [*rows, Example("other", Features((), ()), (False,), True, propensity=propensities[0])]
+
+
+@pytest.mark.parametrize(
+    ("propensities", "value", "rows"),
+    [((0.5, 0.1), 2 / 12, 2), ((0.5, 0.1, None), 2 / 12, 2), ((None, None, None), 1 / 3, 3)],
+)
+def test_the_success_of_matching_rows_by_hand(propensities: tuple[float | None, ...], value: float, rows: int) -> None:
+    """A row of unknown propensity counted as drawn for certain, and rows of repairs as weighted by one."""
+    examples = matching(*propensities)
+    found = evaluate_router(CHOOSING, examples, examples, None, None)
+    assert found.matched is not None and found.matched.value == pytest.approx(value)
+    assert found.matched_rows == rows and found.drawn is (propensities[0] is not None)
+    assert ("propensity" in _choices(SHIPPED, found)) is found.drawn
+
+
+def test_the_card_says_whether_held_out_tasks_were_tuned_on() -> None:
+    rows = matching(0.5, 0.5)
+    apart = evaluate_router(CHOOSING, rows, rows, None, None)
+    told = []
+    for validation in (rows[:2], []):
+        split = Split((), tuple(validation), "", tuple(rows))
+        told.append(_transfer(SHIPPED, TrainSettings(), split, apart, None, False, False)[1])
+    assert told == [
+        "3 rows of 3 tasks that were not trained on, 2 of them validation tasks of other backbones; 95 % intervals "
+        "over tasks.",
+        "3 rows of 3 tasks that were not trained on, nor tuned on; 95 % intervals over tasks.",
+    ]
 
 
 def test_quadratic_scores_by_hand() -> None:

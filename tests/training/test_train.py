@@ -30,10 +30,11 @@ from tests.support.tiny_encoder import write_tiny_encoder
 from training.data.examples import Example, ExampleSet, outcome_examples
 from training.data.splits import split_by_task
 from training.data.synthetic import best_fixed_regret, make_tasks, outcome_rows, regrets
+from training.export.checkpoint import _candidates
 from training.network.fit import _resume
 from training.network.resume import SameDraws
 from training.settings import TrainSettings
-from training.train import train_on
+from training.train import _with_initial, train_on
 
 torch.set_num_threads(1)
 LAM = 0.01
@@ -280,6 +281,17 @@ def test_labels_are_learned_where_no_validation_task_has_an_outcome(tiny: str, t
     assert "- best validation loss: " in card and "(no epoch beat the start" not in card
 
 
+def test_labels_beside_a_table_that_is_not_learned_from_know_no_success(tmp_path: Path) -> None:
+    """The logits of what broke were calibrated and measured as if they were those of success."""
+    config = settings("linear", losses={"outcome": 0.0, "coverage": 1.0})
+    manifest = train_on(config, DATA + labelled(make_tasks(40)), tmp_path)
+    assert manifest is not None and manifest.calibration == Calibration()
+    card = (tmp_path / "README.md").read_text()
+    assert "learned from no outcome" in card and "P(success)" not in card and "log loss of the" not in card
+    measured = json.loads((tmp_path / "work" / "metrics.json").read_text())
+    assert measured["metrics"] == {} and measured["rows"] > 0 and not (tmp_path / "reliability.svg").exists()
+
+
 def test_validation_texts_never_enter_a_fit(tmp_path: Path) -> None:
     """Validation outcomes turned upside down change neither arrays nor split, only the calibration."""
     config = settings("linear")
@@ -386,6 +398,7 @@ def test_where_no_epoch_is_better_all_of_the_start_is_kept(tiny: str, tmp_path: 
         ({"encoder": {"lora": {"rank": 4, "alpha": 4}}}, "adapters with r 2"),
         ({"encoder": {"window": 16}}, "has window 32, this config 16"),
         ({"data": {"cost": "seconds", "outcomes": ["x"]}}, "has data.cost tokens, this config seconds"),
+        ({"data": {"view": "retrospective", "plain": ["x"]}}, "has data.view prospective, this config retrospective"),
     ],
 )
 def test_another_shape_cannot_go_on(
@@ -419,6 +432,28 @@ def test_labels_alone_keep_the_temperature_of_the_router_that_they_start_from(
     assert "temperature 2.50, the initial router's" in (tmp_path / "again" / "README.md").read_text()
 
 
+def test_a_router_says_what_the_one_that_it_starts_from_has_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels have neither prompts nor candidates, so that both were lost, and with them what warns of other texts."""
+    before = read_manifest(Path("checkpoints/helpdesk-encoder"))
+    assert before.candidates is not None and before.prompts_hash
+    losses = {"outcome": 0.0, "tokens": 0.0, "coverage": 1.0}
+    groups: dict[str, Any] = {"init": "checkpoints/helpdesk-encoder", "losses": losses}
+    labels = labelled(make_tasks(4))
+    wanted = settings(**groups, decision={"candidates": "executed"})
+    assert _candidates(wanted, POOL, labels.examples) == before.candidates
+    assert _candidates(settings(**groups), POOL, labels.examples) is None
+    found = _with_initial(wanted, labels)
+    assert (found.prompts_hash, found.benchmark_version) == (before.prompts_hash, before.benchmark_version)
+    assert (found.domains, found.backbones, found.synthetic) == (before.domains, before.backbones, True)
+    assert found.examples == labels.examples and found.digest() == labels.digest()
+    template, agents = (dict.fromkeys(POOL, form) for form in ("template", "llm"))
+    told = before.model_copy(update={"forms": template})
+    monkeypatch.setattr("training.train.read_manifest", lambda folder: told)
+    assert _with_initial(wanted, labels).forms == template
+    with pytest.raises(BadInput, match="data: its sources have helpers in other forms"):
+        _with_initial(wanted, replace(labels, forms=cast(Any, agents)))
+
+
 def test_a_linear_router_cannot_go_on() -> None:
     with pytest.raises(ValidationError, match="fitted in one go"):
         settings("linear", init="somewhere")
@@ -433,6 +468,18 @@ def test_held_out_backbones_have_their_own_section(tiny: str, tmp_path: Path) ->
     assert "## Transfer: other, held out" in card and "held-out states" in card
     apart = json.loads((tmp_path / "work" / "metrics.json").read_text())["held_out"]
     assert apart["rows"] > 0 and apart["tasks"] > 0
+    assert f"not trained on, {apart['tasks']} of them validation tasks of other backbones" in card
+
+
+def test_the_decision_loss_alone_starts_from_the_context_free_model(tiny: str, tmp_path: Path) -> None:
+    """It started from zeros, where an episode takes one token and no price is felt."""
+    still = {"lr": 1e-12, "lr_encoder": 1e-12, "lr_population": 1e-12, "decay": 0.0, "decay_heads": 0.0, "epochs": 1}
+    losses = {"outcome": 0.0, "decision": 1.0}
+    config = settings(encoder=tiny_encoder(tiny, lora=False), losses=losses, optimiser=still)
+    assert train_on(config, DATA, tmp_path) is not None
+    tokens = load_router(tmp_path).scores(featurise(TEST[0].state))(np.array([[False] * 6, [True] * 6])).tokens
+    spent = np.mean([example.tokens for example in DATA.examples if example.tokens is not None])
+    assert 0.5 * spent < tokens[0] < tokens[1] < 3.0 * spent
 
 
 def test_the_decision_loss_trains_a_router(tiny: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fama.subsets import base_of
 from training.data.examples import ExampleSet, failure_examples, outcome_examples, prompted_examples
 from training.data.repairs import repair_examples
 from training.data.row_weights import to_mean_one
-from training.settings import DataSettings, TrainSettings
+from training.settings import DataSettings, LossSettings, TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +29,22 @@ def load_examples(settings: TrainSettings) -> ExampleSet:
     """Load the examples of every source whose loss is switched on.
 
     Raises:
-        BadInput: a file is missing or unreadable, a switched-on loss has no data, or pools differ.
+        BadInput: a file is missing or unreadable, a switched-on loss has no data that it can use, or pools differ.
     """
     data, losses = settings.data, settings.losses
     _check_sources(settings)
     found = ExampleSet((), member_names(data.pool))
-    if losses.outcome or losses.tokens or losses.decision:
-        found = _repairs(data) if data.repairs else _outcomes(data, found)
+    if losses.outcome or losses.decision:
+        found = _repairs(data) if data.repairs else found + table_examples(data.outcomes, data)
         _check_costs(found, data)
+        _check_propensities(found, losses)
     if losses.coverage or losses.categories:
         found = _failures(data, found, bool(losses.coverage))
     if losses.distillation:
         found = _prompted(data, found)
     if not found.examples:
-        raise BadInput("data: no usable example in the files given; errors and unlabelled episodes teach nothing")
+        left_out = ", ".join(f"{reason} {count}" for reason, count in found.left_out.items())
+        raise BadInput(f"data: no usable example in the files given; left out: {left_out or 'nothing, they are empty'}")
     return found
 
 
@@ -123,8 +125,16 @@ def _check_costs(found: ExampleSet, data: DataSettings) -> None:
         log.warning("%s: repairs mined with continuations above 1 hold no cost of the rest of an episode", told)
 
 
-def _outcomes(data: DataSettings, found: ExampleSet) -> ExampleSet:
-    return found + table_examples(data.outcomes, data)
+def _check_propensities(found: ExampleSet, losses: LossSettings) -> None:
+    """Refuse to weigh by propensities that no row says: every row would count as drawn for certain.
+
+    Raises:
+        BadInput: names the loss.
+    """
+    weighed = losses.decision or losses.inverse_propensity
+    if weighed and found.examples and not any(one.propensity for one in found.examples):
+        asked, off = ("decision", "0") if losses.decision else ("inverse_propensity", "false")
+        raise BadInput(f"losses.{asked}: no row of data.outcomes says its propensity; set it to {off}")
 
 
 def _repairs(data: DataSettings) -> ExampleSet:

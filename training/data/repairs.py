@@ -58,7 +58,7 @@ def repair_examples(
     if factor:
         matter += [replace(row, weight=row.weight * factor) for row in idle]
     else:
-        left_out["decisions at which nothing changed the outcome"] += len(idle)
+        left_out["decisions at which nothing changed the outcome (data.balance=null learns from them)"] += len(idle)
     return ExampleSet(
         tuple(matter),
         tuple(pool),

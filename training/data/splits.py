@@ -52,7 +52,7 @@ def split_by_task(
     ):
         for name in sorted(set(names) - found):
             raise BadInput(f"data.{what}: no example of {name!r}; there are: {', '.join(sorted(found))}")
-    group = _groups(examples)
+    group = tied_tasks(examples)
     apart = [example.domain in domains or example.backbone in backbones for example in examples]
     usual = [example for example, out in zip(examples, apart, strict=True) if not out]
     groups = {group[example.task] for example in usual}
@@ -139,7 +139,7 @@ def _unsplit(tasks: int, apart: bool) -> str:
     return f"splitting {counted} leaves one side empty{tied}; give more tasks"
 
 
-def _groups(examples: Sequence[Example]) -> dict[str, str]:
+def tied_tasks(examples: Sequence[Example]) -> dict[str, str]:
     """Map each task to the smallest name among the tasks it is tied to by equal conversations."""
     parent = {example.task: example.task for example in examples}
 

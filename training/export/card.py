@@ -40,7 +40,7 @@ def render_card(
 ) -> str:
     """Return the Markdown of the card; ``drawn``: the reliability figure lies beside it."""
     title = "Router on SYNTHETIC data" if manifest.synthetic else "Router"
-    blind = settings.init is None and all(example.success is None for example in data.examples)
+    blind = not settings.knows_success
     kind = ROUTER_KINDS.load(manifest.kind)
     unscored = blind or not kind.predicts_success
     prompts = ", ".join(f"`{value}`" for value in manifest.prompts_hash)
@@ -67,7 +67,7 @@ def render_card(
         _guarantee(manifest),
         _choices(manifest, measured, blind=unscored),
         collapse(measured.chosen, manifest.pool) or "",
-        *_transfer(manifest, settings, apart, labelled_apart, blind, unscored),
+        *_transfer(manifest, settings, split, apart, labelled_apart, blind, unscored),
         "## Training",
         _lines({**notes, "losses": _losses(settings), "seed": str(manifest.seed)}),
         f"```\n{manifest.command or '(trained from Python)'}\n```",
@@ -107,7 +107,7 @@ def _aim_of_classifier(manifest: RouterManifest) -> str:
 
 def _outcome_metrics(manifest: RouterManifest, measured: RouterEvaluation, blind: bool, predicts: bool) -> list[str]:
     if blind:
-        return ["Success, tokens and calibration: not measured, since no row has an outcome."]
+        return ["Success, tokens and calibration: not measured, since it learned from no outcome."]
     if not predicts:
         return ["Success, tokens and calibration: not measured, since this kind predicts none of them."]
     return [
@@ -199,8 +199,8 @@ def _choices(
     if measured.matched is not None:
         value, interval = _cells(measured.matched)
         text += (
-            f"\n\nSuccess of the {measured.matched_rows} {where} rows whose executed subset is the router's choice, "
-            f"weighted by 1 / propensity: {value} {interval}."
+            f"\n\nSuccess of the {measured.matched_rows} {where} rows whose executed subset is the router's choice"
+            f"{', weighted by 1 / propensity' if measured.drawn else ''}: {value} {interval}."
         )
     return text
 
@@ -208,6 +208,7 @@ def _choices(
 def _transfer(
     manifest: RouterManifest,
     settings: TrainSettings,
+    split: Split,
     apart: RouterEvaluation | None,
     labelled: LabelMeasured | None,
     blind: bool,
@@ -216,10 +217,12 @@ def _transfer(
     if apart is None:
         return []
     names = ", ".join((*settings.data.hold_out_domains, *settings.data.hold_out_backbones))
+    tuned = {example.task for example in split.held_out} & {example.task for example in split.validation}
+    shared = f", {len(tuned)} of them validation tasks of other backbones" if tuned else ", nor tuned on"
     return [
         f"## Transfer: {names}, held out",
         f"{labelled.rows if labelled and blind else apart.rows} rows of "
-        f"{labelled.tasks if labelled and blind else apart.tasks} tasks that were neither trained nor tuned on; "
+        f"{labelled.tasks if labelled and blind else apart.tasks} tasks that were not trained on{shared}; "
         "95 % intervals over tasks.",
         _metrics(apart.metrics | (labelled.metrics if labelled else {})),
         _choices(manifest, apart, "held-out", unscored),

@@ -61,7 +61,7 @@ def finish(
     )
     router = load_router(draft, embedder=trained.embedder)
     outcomes = [example for example in split.validation if example.subset is not None and example.success is not None]
-    predicts = ROUTER_KINDS.load(manifest.kind).predicts_success
+    predicts = ROUTER_KINDS.load(manifest.kind).predicts_success and settings.knows_success
     scored = outcomes if predicts else []
     success = np.array([float(bool(example.success)) for example in scored])
     logits = executed_logits(router, scored)
@@ -80,7 +80,7 @@ def finish(
     warning = collapse(measured.chosen, data.pool)
     if warning is not None:
         log.warning("%s: %s", out, warning)
-    apart = measure_held_out(router, split.held_out, trained.context_free)
+    apart = measure_held_out(router, split.held_out, trained.context_free, predicts)
     after = cross_fitted(logits, success, tasks, settings.seed, weights)
     figure = reliability_svg(logits, calibration.temperature, after, success, weights)
     labelled = measure_labels(router, split.validation, split.train)
@@ -108,8 +108,11 @@ def finish(
 def _candidates(
     settings: TrainSettings, pool: Sequence[str], train: Sequence[Example]
 ) -> tuple[tuple[str, ...], ...] | None:
-    """Return the subsets that training rows executed, where choices are limited to these."""
+    """Return the subsets that training rows executed, or those of the initial router, where choices are limited so."""
     executed = {example.subset for example in train if example.subset is not None}
+    if settings.init is not None:
+        before = read_manifest(Path(settings.init)).candidates or ()
+        executed |= {tuple(name in subset for name in pool) for subset in before}
     if settings.decision.candidates == "all" or not executed:
         return None
     flags = sorted(executed, key=lambda subset: (sum(subset), [not flag for flag in subset]))

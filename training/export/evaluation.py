@@ -8,7 +8,6 @@ import numpy as np
 
 from fama.intervals import Interval, clustered_mean
 from fama.selection.decision_rule import Floats
-from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.router import Router
 from fama.selection.router.scores import split_heads
 from fama.subsets import flagged, subset_label
@@ -21,7 +20,8 @@ class RouterEvaluation:
     """The router on its validation split. ``chosen`` counts states by the chosen subset.
 
     Rows count by their weight in every measure. ``matched`` is the success of rows whose executed subset is the
-    router's choice, weighted by 1 / propensity too; None where there is none.
+    router's choice; None where there is none. Where rows say their propensity (``drawn``), those that do not are left
+    out of it, and the others are weighted by 1 / propensity, too.
     """
 
     rows: int
@@ -30,16 +30,19 @@ class RouterEvaluation:
     chosen: dict[str, int]
     matched: Interval | None
     matched_rows: int
+    drawn: bool
 
 
 def measure_held_out(
-    router: Router, examples: Sequence[Example], context_free: Floats | None
+    router: Router, examples: Sequence[Example], context_free: Floats | None, predicts: bool
 ) -> RouterEvaluation | None:
-    """Measure the router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out."""
+    """Measure the router on held-out domains and backbones, calibrated elsewhere; None where nothing is held out.
+
+    ``predicts``: it predicts success.
+    """
     if not examples:
         return None
     outcomes = [example for example in examples if example.subset is not None and example.success is not None]
-    predicts = ROUTER_KINDS.load(router.manifest.kind).predicts_success
     logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature if predicts else None
     return evaluate_router(router, examples, outcomes, logits, context_free)
 
@@ -78,9 +81,11 @@ def evaluate_router(
             other = log_loss(plain, success)
             metrics["log loss of the context-free model"] = clustered_mean(other, tasks, seed, weights)
             metrics["log loss, router − context-free model"] = clustered_mean(loss - other, tasks, seed, weights)
-    agreeing = [example for example in outcomes if choices[example.features] == example.subset]
+    drawn = any(example.propensity for example in outcomes)
+    agreeing = [e for e in outcomes if choices[e.features] == e.subset and (e.propensity or not drawn)]
     if agreeing:
         weights = np.array([example.weight / (example.propensity or 1.0) for example in agreeing])
         reached = np.array([float(bool(example.success)) for example in agreeing])
         matched = clustered_mean(reached, [e.task for e in agreeing], seed, weights)
-    return RouterEvaluation(len(outcomes), len(set(tasks)), metrics, dict(names.most_common()), matched, len(agreeing))
+    rows, chosen = len(outcomes), dict(names.most_common())
+    return RouterEvaluation(rows, len(set(tasks)), metrics, chosen, matched, len(agreeing), drawn)

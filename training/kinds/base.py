@@ -41,7 +41,7 @@ class FitTask:
     @property
     def with_outcomes(self) -> bool:
         """Outcomes are learned."""
-        return bool(self.settings.losses.outcome)
+        return bool(self.settings.losses.outcome or self.settings.losses.decision)
 
     @property
     def with_labels(self) -> bool:

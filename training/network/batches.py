@@ -103,7 +103,7 @@ class Collate:
             distilled=_flags([example.distilled for example in examples], helpers),
             categories=_flags([example.categories for example in examples], self.categories),
             advantage=torch.tensor([self.gains.get(id(example), math.nan) for example in examples]),
-            propensity=torch.tensor([example.propensity or 1.0 for example in examples]),
+            propensity=torch.tensor([example.propensity or math.nan for example in examples]),
         )
 
 

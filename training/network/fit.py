@@ -80,7 +80,7 @@ def fit_network(
         torch.manual_seed(derive_seed(settings.seed, "network"))
         network = build_network(shape, train, context_free, start_vectors)
         if settings.init is not None:
-            start_from(settings.init, member_names(settings.data.pool), settings.data.cost, encoder, network)
+            start_from(settings.init, settings.data, encoder, network)
         untrained = copy.deepcopy(network)
         adapters = {name: part.detach().clone() for name, part in encoder.named_parameters() if part.requires_grad}
         table = chunk_table(encoder, [*train, *validation])
@@ -120,8 +120,8 @@ def fit_network(
         saved = torch.load(saver.best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(saved["state_dict"], strict=False)
         encoder, network = module.encoder.cpu(), module.network.cpu()
-        losses, label = settings.losses, 0 if settings.losses.coverage else 1
-        if settings.init is None and not (losses.outcome or losses.decision):
+        label = 0 if settings.losses.coverage else 1
+        if not settings.knows_success:
             scale, bias = module.label_scale.detach().cpu(), module.label_bias.detach().cpu()
             utilities_as_labels(network, float(scale[label]), bias[label])
     else:

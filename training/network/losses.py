@@ -59,7 +59,7 @@ def decision_loss(heads: Heads, targets: Targets, choices: Choices, clip: float)
     with a baseline (Swaminathan and Joachims 2015, counterfactual risk minimisation). Ratios are clipped; rows count by
     their weight.
     """
-    known = ~targets.advantage.isnan()
+    known = ~(targets.advantage.isnan() | targets.propensity.isnan())
     drawn = draw_probabilities(heads, choices)
     mine = (targets.members[:, None, :] == choices.members.to(targets.members)).all(dim=-1).to(drawn)
     ratio = (drawn * mine).sum(dim=-1)[known] / targets.propensity[known]

@@ -5,24 +5,23 @@ from pathlib import Path
 import torch
 from safetensors.numpy import load_file
 
-from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
+from fama.helpers.pool import member_names
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.checkpoint_files import ADAPTER, ADAPTER_CONFIG, HEADS
 from fama.selection.router.encoder import SegmentEncoder
 from fama.selection.router.network import RouterNetwork
 from fama.subsets import join_subset
+from training.settings import DataSettings
 
 
-def start_from(
-    folder: str, pool: tuple[str, ...], cost: CostUnit, encoder: SegmentEncoder, network: RouterNetwork
-) -> None:
+def start_from(folder: str, data: DataSettings, encoder: SegmentEncoder, network: RouterNetwork) -> None:
     """Load a checkpoint's weights into a network and its encoder, both of the coming training.
 
     Adapters of the checkpoint go on being trained; where it has none, fresh ones start, which change nothing at first.
 
     Raises:
-        BadInput: the folder is no checkpoint, or one of another kind, pool, unit of cost, encoder or shape.
+        BadInput: the folder is no checkpoint, or one of another kind, pool, view, unit of cost, encoder or shape.
     """
     path = Path(folder)
     router = load_router(path)
@@ -30,8 +29,9 @@ def start_from(
     if manifest.network is None or manifest.encoder is None:
         raise BadInput(f"init: {folder} is a {manifest.kind} router; give one of kind encoder, or leave init out")
     for what, then, now in (
-        ("pool", join_subset(manifest.pool), join_subset(pool)),
-        ("data.cost", manifest.cost_unit, cost),
+        ("pool", join_subset(manifest.pool), join_subset(member_names(data.pool))),
+        ("data.view", manifest.view, data.view),
+        ("data.cost", manifest.cost_unit, data.cost),
         ("encoder", manifest.encoder.name, encoder.name),
         ("window", manifest.encoder.window, encoder.window),
         ("network", manifest.network, network.shape.model_copy(update={"dropout": manifest.network.dropout})),

@@ -17,6 +17,8 @@ HEADS = "heads.safetensors"
 ADAPTER = "adapter/adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter/adapter_config.json"
 WORK = "work"
+#: Folders of which nothing is read: logs of the training, and what `hf download --local-dir` notes of its files.
+_UNREAD = (f"{WORK}/", ".cache/huggingface/")
 _FOR_PEOPLE = frozenset({CARD, FIGURE, ".gitattributes"})  # the last is what a model hub adds
 _PICKLES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".npy", ".npz", ".dill"})
 _REAL_FILES = "copy the files themselves (hf download --local-dir does)"
@@ -90,7 +92,7 @@ def _check_folder(folder: Path, needed: Set[str]) -> None:
     allowed = {MANIFEST, *_FOR_PEOPLE, *needed}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name.startswith(f"{WORK}/") or (path.is_dir() and not path.is_symlink()):
+        if name.startswith(_UNREAD) or (path.is_dir() and not path.is_symlink()):
             continue
         if name in allowed or (path.is_symlink() and path.is_dir()):
             regular_file(folder, name)

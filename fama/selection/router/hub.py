@@ -1,5 +1,6 @@
 """A router as a folder for the Hugging Face Hub: the checkpoint, a header before its card; pushed when asked to."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,10 @@ from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 
 
+#: The header of a card that comes from the hub.
+_HEADER = re.compile(rb"---\n.*?\n---\n\n?", re.DOTALL)
+
+
 class PushFailed(FamaError):
     """The hub did not take a folder; what is on this machine is complete."""
 
@@ -21,8 +26,8 @@ class PushFailed(FamaError):
 def write_hub_folder(router: Path, out: Path, licence: str | None = None) -> list[Path]:
     """Copy a checkpoint, without its training logs, into a new folder that the hub and ``load_router`` both take.
 
-    The card's header states ``licence``, the hub's name of one; no licence when None. Returns the files written, the
-    manifest last.
+    The card's header states ``licence``, the hub's name of one; no licence when None. A card that has a header, since
+    its router comes from the hub, keeps it unless there is a licence. Returns the files written, the manifest last.
 
     Raises:
         BadInput: ``router`` is no whole checkpoint, or ``out`` is there and not empty.
@@ -35,7 +40,10 @@ def write_hub_folder(router: Path, out: Path, licence: str | None = None) -> lis
     card = _for_people(router, CARD) or b"# Router\n"
     if (figure := _for_people(router, FIGURE)) is not None:
         contents[FIGURE] = figure
-    contents |= {CARD: header(manifest, licence).encode() + card, MANIFEST: read_regular(router, MANIFEST)}
+    told = _HEADER.match(card)
+    if told is None or licence is not None:
+        card = header(manifest, licence).encode() + card[0 if told is None else told.end() :]
+    contents |= {CARD: card, MANIFEST: read_regular(router, MANIFEST)}
     for name, content in contents.items():
         write_atomically(out / name, content)
     return [out / name for name in contents]
