@@ -153,8 +153,9 @@ def is_row(item: dict[str, Any]) -> bool:
 def _item_of_provider(row: dict[str, Any]) -> str:
     """Return the type of an item on a tool that the provider runs; empty for anything else."""
     kind = row.get("type")
-    told = isinstance(kind, str) and row.get("role") is None and row.get("from") is None
-    return kind if told and _PROVIDED.fullmatch(kind) else ""
+    if not isinstance(kind, str) or row.get("role") is not None or row.get("from") is not None:
+        return ""
+    return kind if _PROVIDED.fullmatch(kind) else ""
 
 
 def _pieces(row: dict[str, Any]) -> list[dict[str, Any]]:

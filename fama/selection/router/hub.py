@@ -14,7 +14,6 @@ from fama.selection.router.checkpoint_files import CARD, FIGURE, MANIFEST, check
 from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.router.manifest import RouterManifest
 
-
 #: The header of a card that comes from the hub.
 _HEADER = re.compile(rb"---\n.*?\n---\n\n?", re.DOTALL)
 
