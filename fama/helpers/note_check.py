@@ -5,6 +5,8 @@ import unicodedata
 
 from fama.dialogue.facts import known_facts, normal_token, stated_facts, visible_texts
 from fama.dialogue.language import STOP
+from fama.dialogue.tools import views
+from fama.dialogue.values import is_id, thing_of
 from fama.episodes.state import RESPOND, VisibleState
 from fama.helpers.base import Helper
 from fama.text.tokens import estimate_tokens
@@ -30,11 +32,8 @@ _JOINED = re.compile(r"(?<!\d)(\d+)(:|,(?!\d{3,4}(?!\d)))(?=(\d+))")
 _SNAKE = re.compile(r"(?<![\w@.-])[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+(?![\w@])")
 _CAMEL = re.compile(r"(?<![\w@.-])[a-z]+[A-Z]\w*(?![\w@])")
 _AFTER = re.compile(r"\b(?:tool|call)(?:s|ed|ing)?\b\s*:?\s+[\"'“]?([A-Za-z][\w-]*)", re.IGNORECASE)
-#: A code of capital letters only, behind a word for what it names; other words in capitals are said loudly.
-_CODE = re.compile(
-    r"\b(?i:ids?|codes?|numbers?|references?|reservations?|bookings?|confirmations?|orders?|flights?|accounts?|tickets?)\b"
-    r"\s*(?i:is\b|:|#)?\s*[\"'“#]?([A-Z]{5,})(?![\w@])"
-)
+#: Words that a code of capital letters stands behind, beside those for what the tools' ids name.
+_NAMING = ("code", "id", "number", "reference")
 _BAD_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cs"})
 
 
@@ -70,7 +69,7 @@ def _tool_fault(text: str, state: VisibleState) -> str | None:
     tools = state.tool_names() | {RESPOND}
     named = [*_SNAKE.findall(text), *_CAMEL.findall(text)]
     named += [word for word in _AFTER.findall(text) if word.lower() not in STOP]
-    named += [word for word in _CODE.findall(text) if word.lower() not in STOP]
+    named += [word for word in _codes(text, state) if word.lower() not in STOP]
     unknown = [name for name in dict.fromkeys(named) if name not in tools]
     if unknown:
         visible = {word.lower() for part in visible_texts(state) for word in re.findall(r"[\w-]+", part)}
@@ -78,6 +77,13 @@ def _tool_fault(text: str, state: VisibleState) -> str | None:
             if name.lower() not in visible:
                 return f"no tool or visible value is called {name!r}"
     return None
+
+
+def _codes(text: str, state: VisibleState) -> list[str]:
+    """Return codes of capital letters alone, behind a word for what they name; other words in capitals are loud."""
+    things = {thing_of(name) for tool in views(state) for name in tool.parameters if is_id(name)}
+    nouns = "|".join(re.escape(noun) for noun in sorted({*_NAMING, *things}))
+    return re.findall(rf"\b(?i:(?:{nouns})s?)\s*(?i:is\b|:|#)?\s*[\"'“#]?([A-Z]{{5,}})(?![\w@])", text)
 
 
 def _fact_fault(text: str, state: VisibleState) -> str | None:

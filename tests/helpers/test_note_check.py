@@ -36,8 +36,8 @@ def state() -> VisibleState:
         "Check the tool's answer.",
         "Call the tool again.",
         "It opens at 9:30 and the bill is 12,50; of 1,250 none is left.",
-        "Renew order NOW, it is IMPORTANT, for reservation SDZQKO.",
-        "Do it IMMEDIATELY, before the order is lent.",
+        "Renew order NOW, it is IMPORTANT, for loan SDZQKO.",
+        "Do it IMMEDIATELY, before the loan ends; a reservation MATTERS less.",
     ],
 )
 def test_passes(text: str) -> None:
@@ -89,7 +89,7 @@ def test_rejects(text: str, reason: str) -> None:
     [
         ("It opens at 10:30.", "'10:30'"),
         ("The fee is 51,40.", "'51,40'"),
-        ("Look at reservation SDZQKO.", "'SDZQKO'"),
+        ("Look at loan SDZQKO.", "'SDZQKO'"),
         ('Use the code "ZFOUHN".', "'ZFOUHN'"),
     ],
 )
