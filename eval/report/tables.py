@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from eval.compare.schema import ArmResult, Comparison, Curve
+from eval.compare.schema import ArmResult, Comparison, Curve, tasks_by_arm
 from eval.metrics.formats import DASH, count, detectable_points, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import Measures, PairedDifference
 from eval.metrics.ranking import comparable
@@ -43,6 +43,11 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 def _success(comparison: Comparison) -> Table:
     ks = range(2, comparison.trials + 1)
+    unlike = [k for k in ks if len(set(tasks_by_arm(comparison.per_task, k).values())) > 1]
+    said = "" if comparison.same_tasks else f" {_NOT_RANKED}"
+    if unlike and comparison.same_tasks:
+        names = ", ".join(f"pass^{k}" for k in unlike)
+        said = f" None is marked as the best in {names}, since arms have so many trials on different tasks."
     rows = []
     for arm in comparison.arms:
         m = arm.measures
@@ -60,9 +65,9 @@ def _success(comparison: Comparison) -> Table:
         "success",
         "Success",
         "95 % intervals over tasks in brackets. pass^k: the chance that k trials of a task all succeed. "
-        "Errors are in no rate. Tasks: those with a verdict." + ("" if comparison.same_tasks else f" {_NOT_RANKED}"),
+        "Errors are in no rate. Tasks: those with a verdict." + said,
         ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
-        _marked(rows, highest=[1, *range(2, 2 + len(ks))] if comparison.same_tasks else []),
+        _marked(rows, highest=[k for k in (1, *ks) if k not in unlike] if comparison.same_tasks else []),
         (1, *ks[-1:], 2 + len(ks)),
     )
 
@@ -206,6 +211,7 @@ def _curves(comparison: Comparison) -> Table | None:
         return None
     versus = comparison.curves[0].versus
     against = () if versus is None else (f"success at {versus}'s tokens, %", f"tokens for {versus}'s success")
+    arms = {arm.arm: arm_cell(arm) for arm in comparison.arms}
     rows = []
     for curve in comparison.curves:
         equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
@@ -213,7 +219,8 @@ def _curves(comparison: Comparison) -> Table | None:
             TableCell(plain_number(None if equal is None else 100 * equal, 1), equal),
             TableCell(plain_number(needed), needed),
         )
-        rows.append((*_spanned(curve), TableCell(percent(curve.area), curve.area.value), *read_off[: len(against)]))
+        area = TableCell(percent(curve.area), curve.area.value)
+        rows.append((arms.get(curve.arm, TableCell(curve.arm)), *_spanned(curve), area, *read_off[: len(against)]))
     unknown = ", ".join(curve.arm for curve in comparison.curves if curve.tokens is None)
     return Table(
         "curves",
@@ -229,14 +236,14 @@ def _curves(comparison: Comparison) -> Table | None:
     )
 
 
-def _spanned(curve: Curve) -> tuple[TableCell, TableCell, TableCell]:
-    """Return an arm, its points and the tokens that they span."""
+def _spanned(curve: Curve) -> tuple[TableCell, TableCell]:
+    """Return an arm's points and the tokens that they span."""
     tokens = set(curve.tokens or ())
     if not tokens:
-        return TableCell(curve.arm), TableCell(DASH), TableCell(DASH)
+        return TableCell(DASH), TableCell(DASH)
     low, high = min(tokens), max(tokens)
     ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else plain_number(low)
-    return TableCell(curve.arm), TableCell(str(len(tokens)), len(tokens)), TableCell(ends)
+    return TableCell(str(len(tokens)), len(tokens)), TableCell(ends)
 
 
 def _helpers(comparison: Comparison) -> Table | None:
