@@ -116,7 +116,7 @@ def _print_cost(plan: "ComparisonPlan", settings: "CompareSettings", per_second:
 
     screen, cost, expected = console(), plan.cost, plan.expected
     if cost is not None and (cost.measured or expected is None):
-        spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3):,.0f}"
+        spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3) or cost.tokens:,.0f}"
         hours = "unknown" if cost.hours is None else f"{cost.hours:,.1f}"
         print_note(
             screen,
