@@ -20,7 +20,7 @@ from eval.compare.schema import json_schema
 from eval.metrics.formats import percent
 from eval.report.latex import latex
 from eval.report.narrative import headline_answers
-from eval.report.page import write_report
+from eval.report.page import _told, write_report
 from eval.report.table_format import TableCell, markdown
 from eval.report.tables import comparison_tables
 from eval.report.transcripts import script_json, transcript, transcripts
@@ -239,6 +239,12 @@ def test_one_task_is_no_test() -> None:
     answers = headline_answers(found)
     assert answers.headline.endswith("not a clear difference with 1 task.")
     assert answers.cards[1].detail == "+100.0 over none; no test with one task"
+    both = comparison({arm: arm_episodes(arm, (), signs) for arm, signs in {"prompted": "0", "learned": "1"}.items()})
+    (line,) = headline_answers(both).duel
+    assert line.startswith("learned against prompted: +100.0 points (no test with one task), at ")
+    assert _told(found)[1]["told"] == "100.0 % of 1 tasks; 100 tokens per episode; +100.0 points against none"
+    none = comparison({"none": arm_episodes("none", (), "e"), "all": arm_episodes("all", (), "1")})
+    assert _told(none)[1]["told"] == "100.0 % of 1 tasks; 100 tokens per episode"
 
 
 def test_names_are_escaped_in_latex_and_markdown() -> None:
