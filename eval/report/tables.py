@@ -190,9 +190,11 @@ def _selection(comparison: Comparison) -> Table | None:
         if lattice
         else "No task has two executed subsets, so there is nothing to judge choices against."
     )
+    alike = _chose_on_the_same_tasks(comparison)
     hopeless = sum(row.oracle == 0 for row in comparison.per_task)
     if hopeless:
         against += f" On {hopeless} of these tasks none ever succeeds, so that the cheapest one counts as right there."
+    against += "" if alike else " None is marked as the best, since arms chose on different tasks."
     return Table(
         "selection",
         "Selection",
@@ -202,7 +204,7 @@ def _selection(comparison: Comparison) -> Table | None:
         f"Episodes with {NO_CHOICE} of the selector are never right. An arm that asks other helpers as an episode goes "
         "on runs no one subset and is not judged; its helpers are all that an episode asked.",
         ("arm", "helpers", "right subset, %", "Jaccard", "regret, points", "macro F1", "chosen most"),
-        _marked(rows, highest=[2, 3], lowest=[4]),
+        _marked(rows, highest=[2, 3], lowest=[4]) if alike else tuple(map(tuple, rows)),
     )
 
 
@@ -260,8 +262,13 @@ def _helpers(comparison: Comparison) -> Table | None:
         "F1 by helper",
         "Whether a helper was chosen where the minimal subset has it; a dash where it is neither chosen nor needed.",
         ("arm", *names),
-        _marked(rows, highest=list(range(1, len(names) + 1))),
+        _marked(rows, highest=list(range(1, len(names) + 1)) if _chose_on_the_same_tasks(comparison) else []),
     )
+
+
+def _chose_on_the_same_tasks(comparison: Comparison) -> bool:
+    """Return whether choices are judged on as many tasks for each arm: an error may end an episode before any."""
+    return len({arm.selection.tasks for arm in comparison.arms if arm.selection is not None}) <= 1
 
 
 def _rate(estimate: Interval, digits: int = 1) -> TableCell:

@@ -409,6 +409,22 @@ async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best
     assert not part.best and part.text == f"{whole.text} (of 1 of 4)" and part.sort is None
 
 
+async def test_choices_on_other_tasks_are_not_marked_as_the_best(tmp_path: Path) -> None:
+    """An error before the first decision leaves an arm with one task less to choose on."""
+    got = await live(tmp_path)
+    short = tuple(
+        arm.model_copy(update={"selection": arm.selection.model_copy(update={"tasks": 3})})
+        if arm.arm == "alpha" and arm.selection is not None
+        else arm
+        for arm in got.arms
+    )
+    for arms, marked in ((got.arms, True), (short, False)):
+        tables = {one.name: one for one in comparison_tables(got.model_copy(update={"arms": arms}))}
+        for name in ("selection", "helpers"):
+            assert any(cell.best for row in tables[name].rows for cell in row) is marked, name
+        assert ("since arms chose on different tasks" in tables["selection"].caption) is not marked
+
+
 async def test_the_table_of_choices_says_on_how_many_tasks_no_choice_is_right(tmp_path: Path) -> None:
     """The cheapest executed subset is the minimal one where none succeeds: the plain agent looks right there."""
     got = await live(tmp_path)
