@@ -20,6 +20,7 @@ from fama.episodes.outcome_table import OutcomeRow, read_outcomes, write_outcome
 from fama.episodes.records import SELECTION_ROLES
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from tests.support.outcome_rows import row
 
 
 def test_every_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +163,19 @@ def test_helper_effects_are_within_tasks(tmp_path: Path) -> None:
     solved = training_table.solved_subsets(tmp_path / "t.parquet")
     assert solved.startswith("The subset decides on 2 of 3 tasks") and "| tasks | 0 | 2 | 0 | 1 |" in solved
     assert "| DCE | 3 | 3 | 1 |" in training_table.outcomes_against_none(tmp_path / "t.parquet")
+
+
+def test_errors_are_in_no_rate_of_a_training_table(tmp_path: Path) -> None:
+    rows = [row(task, subset, subset == "TSA") for task in ("a", "b") for subset in ("", "TSA")]
+    rows.append(row("c", "TSA", None).model_copy(update={"tokens": 1}))
+    metadata = {"benchmark_version": "toy-1", "commit": "abcdefghi", "command": "fama outcomes"}
+    write_outcomes(tmp_path / "t.parquet", rows, metadata)
+    found = training_table.outcomes(tmp_path / "t.parquet")
+    assert "| TSA | 2 | 2 | 100 [" in found and "| 10 | 10 |" in found
+    assert (
+        found.startswith("5 episodes on 3 training tasks, 2 solved (50 [")
+        and "1 errors. Made at commit abcdefg" in found
+    )
 
 
 def test_limits_of_a_prompted_selection_changed_none_of_the_committed_ones() -> None:

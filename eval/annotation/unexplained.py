@@ -102,7 +102,7 @@ def group(
             FailureGroup(
                 number=number,
                 size=len(members),
-                tasks=len({f.task_id for f in members}),
+                tasks=len({str(f.key) for f in members}),
                 words=tuple(str(names[i]) for i in np.argsort(-lift, kind="stable")[:WORDS] if lift[i] > 0),
                 where=_where(episodes[f.episode_id] for f in members),
                 examples=tuple(_example(episodes[f.episode_id], f) for f in _spread([members[i] for i in near])),

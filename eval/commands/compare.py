@@ -116,7 +116,7 @@ def _print_cost(plan: "ComparisonPlan", settings: "CompareSettings", per_second:
 
     screen, cost, expected = console(), plan.cost, plan.expected
     if cost is not None and (cost.measured or expected is None):
-        spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3):,.0f}"
+        spent = "unknown" if cost.tokens is None else f"{round(cost.tokens, -3) or cost.tokens:,.0f}"
         hours = "unknown" if cost.hours is None else f"{cost.hours:,.1f}"
         print_note(
             screen,
@@ -167,7 +167,9 @@ def print_comparison(comparison: "Comparison") -> None:
     screen = console()
     print_table(screen, [*names("arm"), *numbers(*titles), Column("error", "words")], rows)
     nothing = percent(comparison.do_nothing)
-    best = f"; best executed subset per task: {percent(comparison.lattice.oracle)}" if comparison.lattice else ""
+    best = ""
+    if comparison.lattice:
+        best = f"; best executed subset per task: {percent(comparison.lattice.oracle)}{comparison.grid_part}"
     print_note(screen, f"Doing nothing scores {nothing} %{best}. {comparison.tasks} tasks; 95 % intervals over tasks.")
     wrong = f"without the {len(comparison.wrong_tasks)} tasks known to be wrong"
     corrected = []

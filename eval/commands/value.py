@@ -54,7 +54,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
     from eval.compare.arms import build_arms, read_task_labels
     from eval.compare.lazy_models import lazy_helper_model
     from eval.compare.stale_inputs import stale_inputs
-    from eval.compare.task_sets import learned_from, other_splits, outside_split
+    from eval.compare.task_sets import learned_from, outside_split, task_splits
     from eval.off_policy import off_policy
     from fama.agents.runs.plan import load_benchmark
     from fama.episodes.outcome_table import read_metadata, read_outcomes
@@ -64,7 +64,7 @@ async def _values(settings: "CompareSettings") -> "tuple[list[OffPolicy], list[s
     path = str(settings.replay)
     world = load_benchmark(settings)
     rows = with_executed(read_outcomes(path, world.versions(settings.domain)), read_metadata(path))
-    table = select_rows(rows, settings, path, other_splits(settings, world))
+    table = select_rows(rows, settings, path, task_splits(settings, world))
     helpers = build_pool(settings.helpers)
     async with AsyncExitStack() as stack:
         model = lazy_helper_model(settings, stack)

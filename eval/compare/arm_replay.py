@@ -97,25 +97,27 @@ def unheld_limits(settings: CompareSettings) -> list[str]:
 
 
 def select_rows(
-    rows: Sequence[OutcomeRow], settings: CompareSettings, path: str, elsewhere: Mapping[str, str]
+    rows: Sequence[OutcomeRow], settings: CompareSettings, path: str, splits: Mapping[str, str]
 ) -> ReplayTable:
     """Return the rows that a comparison is about.
 
-    ``elsewhere`` holds the tasks of other splits with their split; a number of tasks takes none of them.
+    ``splits`` holds the benchmark's tasks, in their order, each with its split. A number of tasks takes the first ones
+    of the settings' split, as a live run does: a table has its rows in the order in which episodes ended.
 
     Raises:
         BadInput: the table has no row of the benchmark, domain, strategy and backbone, too few tasks, or two rows of
             one subset on a task and trial.
     """
     kept = comparable_rows(rows, settings, path)
-    known = tuple(dict.fromkeys(row.task_id for row in kept))
+    order = {task: place for place, task in enumerate(splits)}
+    known = sorted(dict.fromkeys(row.task_id for row in kept), key=lambda task: order.get(task, len(order)))
     if len({(row.domain, row.task_id) for row in kept}) > len(known):
         raise BadInput(f"domain: {settings.domain} have tasks of the same id in {path}; replay one domain at a time")
     if isinstance(settings.tasks, int):
-        inside = tuple(task for task in known if task not in elsewhere)
+        inside = tuple(task for task in known if splits.get(task, settings.split) == settings.split)
         if not inside:
-            splits = " and ".join(sorted({elsewhere[task] for task in known}))
-            raise BadInput(f"split: {path} has no task of {settings.split}, only of {splits}; set split to that")
+            others = " and ".join(sorted({splits[task] for task in known}))
+            raise BadInput(f"split: {path} has no task of {settings.split}, only of {others}; set split to that")
         if not 1 <= settings.tasks <= len(inside):
             raise BadInput(
                 f"tasks: {settings.tasks} asked for, {path} has 1 to {len(inside)} of {settings.split} to give"

@@ -15,8 +15,8 @@ from eval.compare.rows import cells_of, comparable_rows
 from eval.compare.schema import COMPARISON_VERSION, Comparison
 from eval.compare.setup_cost import setup_costs
 from eval.compare.stale_inputs import stale_inputs
-from eval.compare.sweep import ORACLE, other_units, sweep_lambda
-from eval.compare.task_sets import learned_from, other_splits, outside_split
+from eval.compare.sweep import ORACLE, other_units, sweep_lambda, swept_part
+from eval.compare.task_sets import learned_from, outside_split, task_splits
 from eval.metrics.episode_scores import Score
 from eval.metrics.selection_quality import ExecutedSubset
 from fama.agents.runs.plan import episode_id, load_benchmark, select_tasks
@@ -69,6 +69,7 @@ async def run_comparison(
         *stale_inputs(settings),
         *unheld_limits(settings),
         *other_units(settings),
+        *swept_part(settings, comparison.curves, comparison.tasks),
     )
     comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *of_inputs)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")
@@ -185,7 +186,7 @@ async def _replayed(
     if EpisodeStore(out).path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
     rows = read_outcomes(path, world.versions(settings.domain))
-    table = select_rows(rows, settings, path, other_splits(settings, world))
+    table = select_rows(rows, settings, path, task_splits(settings, world))
     cells = read_grid(settings, world.versions(settings.domain), table.tasks, table.backbone)
     helpers = build_pool(settings.helpers)
     failures = read_task_labels(settings)

@@ -84,10 +84,13 @@ class TaskRow(Record):
     oracle: float | None = None
 
 
-def tasks_by_arm(rows: Sequence[TaskRow]) -> dict[str, frozenset[str]]:
-    """Return the tasks with a verdict of every arm that has any."""
+def tasks_by_arm(rows: Sequence[TaskRow], trials: int = 1) -> dict[str, frozenset[str]]:
+    """Return the tasks with at least so many verdicts of every arm that has any such."""
     arms = dict.fromkeys(arm for row in rows for arm in row.arms)
-    found = {arm: frozenset(row.task_id for row in rows if arm in row.arms and row.arms[arm].trials) for arm in arms}
+    found = {
+        arm: frozenset(row.task_id for row in rows if arm in row.arms and row.arms[arm].trials >= trials)
+        for arm in arms
+    }
     return {arm: tasks for arm, tasks in found.items() if tasks}
 
 
@@ -219,6 +222,12 @@ class Comparison(Record):
     def same_tasks(self) -> bool:
         """Return whether all arms with any verdict have verdicts on the same tasks, so that their rates rank them."""
         return len(set(tasks_by_arm(self.per_task).values())) <= 1
+
+    @property
+    def grid_part(self) -> str:
+        """Return `` (7 of 20 tasks)`` where the executed subsets are of fewer tasks than are compared, else nothing."""
+        grid = self.lattice
+        return "" if grid is None or grid.tasks == self.tasks else f" ({grid.tasks} of {self.tasks} tasks)"
 
     @property
     def plain(self) -> str:

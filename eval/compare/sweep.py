@@ -48,6 +48,23 @@ def _unit(arm: SelectorSettings) -> str:
     return str(arm.options.get("cost", "tokens"))
 
 
+def swept_part(settings: CompareSettings, curves: Sequence[Curve], tasks: int) -> list[str]:
+    """Return a warning where curves are of fewer tasks than are compared, or there are none; else none."""
+    if not settings.lambdas:
+        return []
+    if not curves:
+        return [
+            "lambdas: no curves, since no task and trial has an executed episode at every point of every arm; replay a "
+            "table with the subsets that the arms choose."
+        ]
+    n = curves[0].points[0].success.n
+    if n == tasks:
+        return []
+    return [
+        f"lambdas: curves are over {n} of {tasks} tasks, those with an executed episode at every point of every arm."
+    ]
+
+
 async def sweep_lambda(
     settings: CompareSettings,
     table: ReplayTable,

@@ -28,11 +28,14 @@ def task_set(tasks: Sequence[str], trials: int) -> TaskSet:
     return TaskSet(tasks=len(tasks), trials=trials, ids=content_hash(sorted(tasks)))
 
 
-def other_splits(settings: ExperimentSettings, benchmark: Benchmark) -> dict[str, str]:
-    """Return the tasks of the domain that are not of the settings' split, each with a split that has it."""
-    own = set(benchmark.task_ids(settings.domain, settings.split))
-    splits = [split for split in benchmark.splits(settings.domain) if split != settings.split]
-    return {task: split for split in splits for task in benchmark.task_ids(settings.domain, split) if task not in own}
+def task_splits(settings: ExperimentSettings, benchmark: Benchmark) -> dict[str, str]:
+    """Return the tasks of the domain, each with a split that has it: those of the settings' split first, in order."""
+    others = [split for split in benchmark.splits(settings.domain) if split != settings.split]
+    found: dict[str, str] = {}
+    for split in (settings.split, *others):
+        for task in benchmark.task_ids(settings.domain, split):
+            found.setdefault(task, split)
+    return found
 
 
 def outside_split(settings: ExperimentSettings, benchmark: Benchmark, tasks: Sequence[str]) -> list[str]:

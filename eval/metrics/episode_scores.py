@@ -40,11 +40,14 @@ class TokenUse:
         return known_total((self.agent, self.helper, self.selector))
 
     @property
+    def from_cache(self) -> int | None:
+        """Return the part of the input that a cache held; None where it is unknown, or more than was read."""
+        return _part(self.cached, self.charged_input)
+
+    @property
     def new(self) -> int | None:
-        """Return the part of ``total`` that no cache of the server held; None where more was cached than was read."""
-        if self.total is None or self.charged_input is None or self.cached is None or self.cached > self.charged_input:
-            return None
-        return self.total - self.cached
+        """Return the part of ``total`` that no cache of the server held; None where ``from_cache`` is."""
+        return None if self.total is None or self.from_cache is None else self.total - self.from_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,15 @@ def token_use(episode: Episode) -> TokenUse:
 
 def _new(rows: Iterable[LedgerRow]) -> int | None:
     """Return the tokens of calls that no cache held; unknown where a call does not say it."""
-    counts = [(row.total_tokens, row.cached_input_tokens) for row in rows]
-    total, cached = (known_total(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
+    counts = [(row.input_tokens, row.cached_input_tokens, row.total_tokens) for row in rows]
+    read, held, total = (known_total(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
+    cached = _part(held, read)
     return None if total is None or cached is None else total - cached
+
+
+def _part(part: int | None, of: int | None) -> int | None:
+    """Return a part of a count; None where one is unknown or the part is more than all."""
+    return None if part is None or of is None or part > of else part
 
 
 def amount(count: float | None) -> float:

@@ -137,7 +137,7 @@ def measure_arm(scores: Sequence[Score], tasks: Sequence[str], resampling: Resam
             sums.of(lambda s: amount(s.tokens.total)), sums.of(lambda s: s.success), weights
         ),
         cached_share=ratio_interval(
-            sums.of(lambda s: amount(s.tokens.cached)), sums.of(lambda s: amount(s.tokens.charged_input)), weights
+            sums.of(lambda s: amount(s.tokens.from_cache)), sums.of(lambda s: amount(s.tokens.charged_input)), weights
         ),
         notes=known_mean([s.notes for s in scored]),
         rejected_notes=known_mean([s.rejected for s in scored]),

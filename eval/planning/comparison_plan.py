@@ -10,7 +10,7 @@ from eval.compare.arm_replay import ReplayTable, select_rows
 from eval.compare.arms import build_arms, check_names, read_task_labels
 from eval.compare.comparison import check_comparable, read_grid
 from eval.compare.lazy_models import UnconnectedModel
-from eval.compare.task_sets import other_splits
+from eval.compare.task_sets import task_splits
 from eval.planning.expected import Expected, expect
 from eval.planning.run_cost import RunCost, estimate_cost
 from eval.planning.sample_size import TRIALS, SampleSizePlan, Spread, planned_spread, plans
@@ -136,7 +136,7 @@ def _replayed(settings: CompareSettings, world: MixedDomains) -> ReplayTable | N
     if not settings.replay:
         return None
     rows = read_outcomes(settings.replay, world.versions(settings.domain))
-    return select_rows(rows, settings, settings.replay, other_splits(settings, world))
+    return select_rows(rows, settings, settings.replay, task_splits(settings, world))
 
 
 def build_present(

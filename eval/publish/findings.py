@@ -128,7 +128,7 @@ def _on_tasks(data: Findings, tasks: tuple[str, ...]) -> list[tuple[str, str, st
     kept = {arm.arm: [s for s in data.scores(arm.arm) if s.task_id in tasks] for arm in data.comparison.arms}
     rows = []
     for arm, scores in kept.items():
-        solved = f"{sum(score.success for score in scores)} of {len(scores)}"
+        solved = f"{sum(score.success for score in scores)} of {sum(score.scored for score in scores)}"
         gain = None if arm == base else compare_pair(scores, kept[base], base, tasks, resampling)
         versus = (percent(gain.estimate, 0, signed=True), p_value(gain.p)) if gain else ("", "")
         rows.append((arm, solved, *versus))

@@ -30,7 +30,8 @@ def outcomes(path: Path) -> str:
     meta = read_metadata(str(path))
     rows = read_outcomes(str(path), str(meta["benchmark_version"]))
     by_subset: dict[str, list[OutcomeRow]] = defaultdict(list)
-    for row in rows:
+    scored = [row for row in rows if row.success is not None]
+    for row in scored:
         by_subset[row.subset].append(row)
     order = sorted(by_subset, key=lambda s: (-_solved(by_subset[s]) / len(by_subset[s]), s))
     body = [
@@ -46,11 +47,10 @@ def outcomes(path: Path) -> str:
         )
         for subset in order
     ]
-    errors = sum(row.status == "error" for row in rows)
     caption = (
         f"{len(rows)} episodes on {len({row.task_id for row in rows})} training tasks, {_solved(rows)} solved "
-        f"({_share(_solved(rows), len(rows))} %, rows taken as independent), {errors} errors. Made at commit "
-        f"{str(meta['commit'])[:7]} by `{public(str(meta['command']))}`."
+        f"({_share(_solved(rows), len(scored))} %, rows taken as independent), {len(rows) - len(scored)} errors. Made "
+        f"at commit {str(meta['commit'])[:7]} by `{public(str(meta['command']))}`."
     )
     head = ("subset", "n", "solved", "% [95 %]", "tokens", "of them not from the cache")
     return f"{caption}\n\n{table(head, body)}"
@@ -156,16 +156,17 @@ def runs(folder: Path) -> str:
     for stem in ("prompted-train", "outcomes-train-0.5b", "lattice-test-0.5b"):
         episodes = list(read_episodes(folder / f"{stem}.episodes.jsonl.gz"))
         solved: dict[str, list[float]] = defaultdict(list)
-        for episode in episodes:
+        scored = [episode for episode in episodes if episode.outcome.status != "error"]
+        for episode in scored:
             solved[episode.task_id].append(float(episode.outcome.status == "success"))
         rates = np.array([float(np.mean(values)) for values in solved.values()])
         body.append(
             (
                 f"`{stem}`",
-                str(len(solved)),
+                str(len({episode.task_id for episode in episodes})),
                 str(len(episodes)),
                 f"{sum(map(sum, solved.values())):.0f}",
-                percent(clustered_proportion(rates, len(episodes)), 0),
+                percent(clustered_proportion(rates, len(scored)), 0),
                 tally(str(episode.outcome.reason) for episode in episodes),
             )
         )

@@ -328,7 +328,11 @@ def _differences(comparison: Comparison) -> Any:
 
 
 def _oracle(comparison: Comparison) -> list[tuple[Interval, str]]:
-    return [(comparison.lattice.oracle, "best executed subset, after the fact")] if comparison.lattice else []
+    return (
+        [(comparison.lattice.oracle, f"best executed subset, after the fact{comparison.grid_part}")]
+        if comparison.lattice
+        else []
+    )
 
 
 def _arms(estimate: Interval, factor: float) -> Sequence[Sequence[float]] | None:

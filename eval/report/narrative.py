@@ -173,11 +173,12 @@ def _duel(comparison: Comparison) -> tuple[str, ...]:
             -versus.estimate.value, _minus(versus.estimate.high), _minus(versus.estimate.low), versus.estimate.n
         )
         verdict = "a clear difference" if versus.clear else "no clear difference"
+        test = "no test with one task" if versus.p is None else f"{p_statement(versus.p_holm)}, {verdict}"
         over = versus.overhead.value  # of the rival over the learned arm, on the same tasks and trials
         cost = "unknown tokens" if over is None or over <= -1 else f"{1 / (1 + over):.2f} times its tokens"
         lines.append(
             f"{learned.arm} against {arm.arm}: {percent(gain, signed=True)} points "
-            f"({p_statement(versus.p_holm)}, {verdict}), at {cost}."
+            f"({test}), at {cost}."
             + "".join(f" The selector of {one.arm} is broken." for one in (learned, arm) if one.broken)
         )
     lines += [

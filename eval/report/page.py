@@ -74,9 +74,9 @@ def _told(comparison: Comparison) -> list[dict[str, str]]:
     for arm in comparison.arms:
         m, against = arm.measures, arm.versus_none
         parts = [f"{percent(m.success)} % of {judged_tasks(m)} tasks", f"{count(m.tokens)} tokens per episode"]
-        if against is not None:
-            points = f"{percent(against.estimate, signed=True)} points against {against.versus}"
-            parts.append(f"{points}, {p_statement(against.p_holm)}")
+        if against is not None and against.estimate.value is not None:
+            test = "" if against.p is None else f", {p_statement(against.p_holm)}"
+            parts.append(f"{percent(against.estimate, signed=True)} points against {against.versus}{test}")
         told.append({"arm": arm.arm, "told": "; ".join(parts)})
     return told
 

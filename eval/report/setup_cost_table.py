@@ -5,6 +5,7 @@ import math
 from eval.compare.schema import Comparison
 from eval.compare.setup_cost import BreakEven, Payback, total
 from eval.metrics.formats import DASH, count, plain_number
+from eval.report.health_table import arm_cell
 from eval.report.table_format import Table, TableCell
 
 
@@ -26,7 +27,7 @@ def setup_cost_table(comparison: Comparison) -> Table | None:
         paid = {one.versus: one for one in arm.payback}
         rows.append(
             (
-                TableCell(arm.arm),
+                arm_cell(arm),
                 *(_known(total(parts)) if parts else TableCell(DASH) for parts in (tables, others)),
                 _known(total(training, "seconds"), 1) if training else TableCell(DASH),
                 _known(total(arm.one_off)),

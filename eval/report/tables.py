@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from eval.compare.schema import ArmResult, Comparison, Curve
+from eval.compare.schema import ArmResult, Comparison, Curve, tasks_by_arm
 from eval.metrics.formats import DASH, count, detectable_points, error_counts, p_value, percent, plain_number
 from eval.metrics.measures import Measures, PairedDifference
 from eval.metrics.ranking import comparable
@@ -43,6 +43,11 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 def _success(comparison: Comparison) -> Table:
     ks = range(2, comparison.trials + 1)
+    unlike = [k for k in ks if len(set(tasks_by_arm(comparison.per_task, k).values())) > 1]
+    said = "" if comparison.same_tasks else f" {_NOT_RANKED}"
+    if unlike and comparison.same_tasks:
+        names = ", ".join(f"pass^{k}" for k in unlike)
+        said = f" None is marked as the best in {names}, since arms have so many trials on different tasks."
     rows = []
     for arm in comparison.arms:
         m = arm.measures
@@ -60,9 +65,9 @@ def _success(comparison: Comparison) -> Table:
         "success",
         "Success",
         "95 % intervals over tasks in brackets. pass^k: the chance that k trials of a task all succeed. "
-        "Errors are in no rate. Tasks: those with a verdict." + ("" if comparison.same_tasks else f" {_NOT_RANKED}"),
+        "Errors are in no rate. Tasks: those with a verdict." + said,
         ("arm", "success, %", *(f"pass^{k}, %" for k in ks), "tasks", "solved", "failed", "errors"),
-        _marked(rows, highest=[1, *range(2, 2 + len(ks))] if comparison.same_tasks else []),
+        _marked(rows, highest=[k for k in (1, *ks) if k not in unlike] if comparison.same_tasks else []),
         (1, *ks[-1:], 2 + len(ks)),
     )
 
@@ -185,9 +190,11 @@ def _selection(comparison: Comparison) -> Table | None:
         if lattice
         else "No task has two executed subsets, so there is nothing to judge choices against."
     )
+    alike = _chose_on_the_same_tasks(comparison)
     hopeless = sum(row.oracle == 0 for row in comparison.per_task)
     if hopeless:
         against += f" On {hopeless} of these tasks none ever succeeds, so that the cheapest one counts as right there."
+    against += "" if alike else " None is marked as the best, since arms chose on different tasks."
     return Table(
         "selection",
         "Selection",
@@ -197,7 +204,7 @@ def _selection(comparison: Comparison) -> Table | None:
         f"Episodes with {NO_CHOICE} of the selector are never right. An arm that asks other helpers as an episode goes "
         "on runs no one subset and is not judged; its helpers are all that an episode asked.",
         ("arm", "helpers", "right subset, %", "Jaccard", "regret, points", "macro F1", "chosen most"),
-        _marked(rows, highest=[2, 3], lowest=[4]),
+        _marked(rows, highest=[2, 3], lowest=[4]) if alike else tuple(map(tuple, rows)),
     )
 
 
@@ -206,6 +213,7 @@ def _curves(comparison: Comparison) -> Table | None:
         return None
     versus = comparison.curves[0].versus
     against = () if versus is None else (f"success at {versus}'s tokens, %", f"tokens for {versus}'s success")
+    arms = {arm.arm: arm_cell(arm) for arm in comparison.arms}
     rows = []
     for curve in comparison.curves:
         equal, needed = curve.success_at_equal_tokens, curve.tokens_at_equal_success
@@ -213,7 +221,8 @@ def _curves(comparison: Comparison) -> Table | None:
             TableCell(plain_number(None if equal is None else 100 * equal, 1), equal),
             TableCell(plain_number(needed), needed),
         )
-        rows.append((*_spanned(curve), TableCell(percent(curve.area), curve.area.value), *read_off[: len(against)]))
+        area = TableCell(percent(curve.area), curve.area.value)
+        rows.append((arms.get(curve.arm, TableCell(curve.arm)), *_spanned(curve), area, *read_off[: len(against)]))
     unknown = ", ".join(curve.arm for curve in comparison.curves if curve.tokens is None)
     return Table(
         "curves",
@@ -229,14 +238,14 @@ def _curves(comparison: Comparison) -> Table | None:
     )
 
 
-def _spanned(curve: Curve) -> tuple[TableCell, TableCell, TableCell]:
-    """Return an arm, its points and the tokens that they span."""
+def _spanned(curve: Curve) -> tuple[TableCell, TableCell]:
+    """Return an arm's points and the tokens that they span."""
     tokens = set(curve.tokens or ())
     if not tokens:
-        return TableCell(curve.arm), TableCell(DASH), TableCell(DASH)
+        return TableCell(DASH), TableCell(DASH)
     low, high = min(tokens), max(tokens)
     ends = f"{low:,.0f} to {high:,.0f}" if len(tokens) > 1 else plain_number(low)
-    return TableCell(curve.arm), TableCell(str(len(tokens)), len(tokens)), TableCell(ends)
+    return TableCell(str(len(tokens)), len(tokens)), TableCell(ends)
 
 
 def _helpers(comparison: Comparison) -> Table | None:
@@ -253,8 +262,13 @@ def _helpers(comparison: Comparison) -> Table | None:
         "F1 by helper",
         "Whether a helper was chosen where the minimal subset has it; a dash where it is neither chosen nor needed.",
         ("arm", *names),
-        _marked(rows, highest=list(range(1, len(names) + 1))),
+        _marked(rows, highest=list(range(1, len(names) + 1)) if _chose_on_the_same_tasks(comparison) else []),
     )
+
+
+def _chose_on_the_same_tasks(comparison: Comparison) -> bool:
+    """Return whether choices are judged on as many tasks for each arm: an error may end an episode before any."""
+    return len({arm.selection.tasks for arm in comparison.arms if arm.selection is not None}) <= 1
 
 
 def _rate(estimate: Interval, digits: int = 1) -> TableCell:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.schema import Comparison
+from eval.metrics.formats import plain_number
 from fama.episodes.records import Decision, Episode, known_total
 from fama.episodes.store import EPISODES, read_episodes
 
@@ -70,7 +71,7 @@ def transcript(episode: Episode) -> dict[str, Any]:
         "reason": episode.outcome.reason,
         "reward": episode.reward_detail,
         "seconds": episode.seconds,
-        "tokens": tokens,
+        "tokens": {role: plain_number(count) for role, count in tokens.items()},
         "decisions": len(episode.decisions),
         "turns": turns,
     }

@@ -82,7 +82,10 @@ def test_known_groups_are_found_and_the_odd_one_is_left_out() -> None:
 def test_one_group_alone_and_too_few() -> None:
     episodes, failures = world()
     same = np.ones((10, 4)) + np.random.default_rng(1).normal(0, 0.01, (10, 4))
-    assert [g.size for g in group(episodes, failures, same).groups] == [10]
+    (whole,) = group(episodes, failures, same).groups
+    assert (whole.size, whole.tasks) == (10, 5)
+    apart = [one.model_copy(update={"domain": f"d{number % 2}"}) for number, one in enumerate(failures)]
+    assert group(episodes, apart, same).groups[0].tasks == 10  # a task id of two domains is two tasks
     assert group(episodes, failures[:4], np.eye(4)).ungrouped == 4
     assert group(episodes, failures[:2], same[:2]) == FailureGroups(unexplained=2, ungrouped=2, groups=())
 

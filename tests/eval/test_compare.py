@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from eval.collect.do_nothing import do_nothing
+from eval.commands.compare import print_comparison
 from eval.compare.arms import check_inputs, write_inputs
 from eval.compare.comparison import read_comparison
 from eval.compare.executed import read_executed
 from eval.compare.results import compare_arms
+from eval.metrics.formats import percent
 from eval.metrics.selection_quality import ExecutedSubset
 from eval.report.figures import figures
 from eval.report.table_format import TableCell
@@ -407,6 +409,22 @@ async def test_a_regret_over_a_part_of_the_choices_is_counted_and_never_the_best
     assert not part.best and part.text == f"{whole.text} (of 1 of 4)" and part.sort is None
 
 
+async def test_choices_on_other_tasks_are_not_marked_as_the_best(tmp_path: Path) -> None:
+    """An error before the first decision leaves an arm with one task less to choose on."""
+    got = await live(tmp_path)
+    short = tuple(
+        arm.model_copy(update={"selection": arm.selection.model_copy(update={"tasks": 3})})
+        if arm.arm == "alpha" and arm.selection is not None
+        else arm
+        for arm in got.arms
+    )
+    for arms, marked in ((got.arms, True), (short, False)):
+        tables = {one.name: one for one in comparison_tables(got.model_copy(update={"arms": arms}))}
+        for name in ("selection", "helpers"):
+            assert any(cell.best for row in tables[name].rows for cell in row) is marked, name
+        assert ("since arms chose on different tasks" in tables["selection"].caption) is not marked
+
+
 async def test_the_table_of_choices_says_on_how_many_tasks_no_choice_is_right(tmp_path: Path) -> None:
     """The cheapest executed subset is the minimal one where none succeeds: the plain agent looks right there."""
     got = await live(tmp_path)
@@ -418,6 +436,23 @@ async def test_the_table_of_choices_says_on_how_many_tasks_no_choice_is_right(tm
 
     assert "On 3 of these tasks none ever succeeds" in caption([0.0, 0.0, 0.0, 1.0])
     assert "ever succeeds" not in caption([1.0] * 4)
+
+
+async def test_the_best_executed_subset_of_fewer_tasks_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its success stands beside rates of all tasks."""
+    for tasks, said in ((2, " (2 of 4 tasks)"), (4, "")):
+        grid = await table(tmp_path / f"grid-{tasks}", tasks=tasks)
+        got = await live(tmp_path / f"out-{tasks}", lattice=str(grid))
+        assert got.lattice is not None and got.lattice.tasks == tasks
+        print_comparison(got)
+        assert f"best executed subset per task: {percent(got.lattice.oracle)}{said}. 4 tasks; " in " ".join(
+            capsys.readouterr().out.split()
+        )
+        texts = [text.get_text() for text in figures(got)["success_over_tokens"].axes[0].texts]
+        assert any(text.startswith(f"best executed subset, after the fact{said}") for text in texts)
+        assert any("(" in text for text in texts) == bool(said)
 
 
 async def test_tables_and_figures_name_the_plain_agent_as_its_label_does(tmp_path: Path) -> None:

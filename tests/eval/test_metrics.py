@@ -56,7 +56,9 @@ def test_new_tokens_are_unknown_where_the_cached_ones_are_or_cannot_be(cached: i
         score("a", 0, "success", 100, 0, cached=cached, charged_input=90, output=10),
         score("b", 0, "success", 100, 0, cached=10, charged_input=90, output=10),
     ]
-    new = measure_arm(scores, ("a", "b"), Resampling(draws=10)).new_tokens
+    found = measure_arm(scores, ("a", "b"), Resampling(draws=10))
+    assert found.cached_share.value == (((cached or 0) + 10) / 180 if known else None)
+    new = found.new_tokens
     assert new is not None and new.value == ((100 - (cached or 0) + 90) / 2 if known else None)
 
 

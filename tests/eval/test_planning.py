@@ -131,6 +131,8 @@ def test_the_flag_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "differently on 100% of the trials (of 1 pairs of executed subsets on 1 task" in " ".join(
         capsys.readouterr().out.split()
     )
+    assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}", "tasks=2"]) == 0
+    assert "To run: 4 episodes, about 40 tokens of agent" in " ".join(capsys.readouterr().out.split())  # not 0
     same = [row("a", subset, True).model_copy(update=here) for subset in ("", "TSA", "Verifier", "Planner")]
     write_outcomes(tmp_path / "outcomes.parquet", same, {"synthetic": True})
     assert main([*command, f"outcomes={tmp_path / 'outcomes.parquet'}"]) == 0

@@ -146,6 +146,8 @@ def test_new_tokens_of_help_leave_the_cached_ones_out() -> None:
     assert score_of(told).tokens.help_new == 60 + 65
     unsaid = rows[1].model_copy(update={"cached_input_tokens": None})
     assert score_of(told.model_copy(update={"ledger": (unsaid,)})).tokens.help_new is None
+    beside = rows[1].model_copy(update={"input_tokens": 50})  # as of servers that count the cached ones beside it
+    assert score_of(told.model_copy(update={"ledger": (beside,)})).tokens.help_new is None
 
 
 def test_a_question_about_an_arm_that_is_not_there_is_refused() -> None:

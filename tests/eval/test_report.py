@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,13 +20,13 @@ from eval.compare.schema import json_schema
 from eval.metrics.formats import percent
 from eval.report.latex import latex
 from eval.report.narrative import headline_answers
-from eval.report.page import write_report
+from eval.report.page import _told, write_report
 from eval.report.table_format import TableCell, markdown
 from eval.report.tables import comparison_tables
 from eval.report.transcripts import script_json, transcript, transcripts
 from fama.agents.runs.run_config import COMPARISON
 from fama.cli import main
-from fama.episodes.records import Episode, Status
+from fama.episodes.records import Episode, LedgerRow, Status
 from fama.intervals import Interval
 from tests.support.browsing import BROWSER, needs_browser, opened_browser
 from tests.support.comparisons import comparison
@@ -41,10 +41,10 @@ ARMS: dict[str, tuple[tuple[str, ...], str]] = {
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def arm_episodes(arm: str, subset: tuple[str, ...], outcomes: str) -> list[Episode]:
+def arm_episodes(arm: str, subset: tuple[str, ...], outcomes: str, trial: int = 0) -> list[Episode]:
     status: dict[str, Status] = {"0": "failure", "1": "success", "e": "error"}
     cost = {"subset": subset, "agent": 100 + 10 * len(subset), "selector": 50 if arm == "prompted" else 0}
-    return [build(f"t{i}", arm, status[sign], **cost) for i, sign in enumerate(outcomes)]  # type: ignore[arg-type]
+    return [build(f"t{i}", arm, status[sign], trial, **cost) for i, sign in enumerate(outcomes)]  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,15 @@ def test_transcripts_show_turns_notes_and_rejections(folder: Path) -> None:
         *("user", "selection", "note", "note", "rejected", "assistant", "tool", "assistant")
     ]
     assert episode["turns"][5]["calls"] == [{"name": "look_up", "arguments": '{"order": "A1"}'}]
-    assert episode["turns"][4]["reason"] == "no such tool" and episode["tokens"] == {"agent": 120}
+    assert episode["turns"][4]["reason"] == "no such tool" and episode["tokens"] == {"agent": "120"}
     assert transcripts(folder / "episodes.jsonl", {"learned-t0-0"}, limit=10) == {}
+
+
+def test_tokens_that_nobody_reported_are_no_zero_in_a_transcript() -> None:
+    rows = [LedgerRow(role=role, model="m", input_tokens=tokens) for role, tokens in (("agent", 1200), ("user", None))]
+    assert transcript(build("t0", "none", ledger=tuple(rows)))["tokens"] == {"agent": "1,200", "user": "–"}
+    script = (ROOT / "eval" / "report" / "templates" / "report.js").read_text(encoding="utf-8")
+    assert "fact(`${role} tokens`, tokens)" in script  # as it is: Number(null) is 0
 
 
 def test_transcripts_say_wherever_the_subset_changes() -> None:
@@ -200,6 +207,22 @@ def test_equal_arms_are_both_the_best_and_the_cheaper_one_comes_first() -> None:
     assert [row[1].best for row in rows] == [False, True, True]
 
 
+def test_pass_k_on_other_tasks_is_not_marked_as_the_best() -> None:
+    """All has one trial less of the task that it fails: its pass^2 is of the other three alone."""
+
+    def of(arm: str, outcomes: Sequence[str]) -> list[Episode]:
+        return [one for trial, signs in enumerate(outcomes) for one in arm_episodes(arm, (), signs, trial)]
+
+    arms = {"none": of("none", ["1100", "1000"]), "all": of("all", ["1110", "111e"])}
+    shown = comparison_tables(comparison(arms))[0]
+    assert shown.columns[:3] == ("arm", "success, %", "pass^2, %")
+    assert [row[2].text[:5] for row in shown.rows] == ["25.0 ", "100.0"]
+    assert [[cell.best for cell in row[1:3]] for row in shown.rows] == [[False, False], [True, False]]
+    assert "None is marked as the best in pass^2, since arms have so many trials on different tasks." in shown.caption
+    same = comparison_tables(comparison({**arms, "all": of("all", ["1110", "1110"])}))[0]
+    assert [row[2].best for row in same.rows] == [False, True] and "None is marked" not in same.caption
+
+
 def test_the_family_of_a_correction_is_the_tests_that_there_are() -> None:
     """An arm of errors alone is not tested: what is detectable and what is said are of the one test that is left."""
     found = comparison(
@@ -216,6 +239,12 @@ def test_one_task_is_no_test() -> None:
     answers = headline_answers(found)
     assert answers.headline.endswith("not a clear difference with 1 task.")
     assert answers.cards[1].detail == "+100.0 over none; no test with one task"
+    both = comparison({arm: arm_episodes(arm, (), signs) for arm, signs in {"prompted": "0", "learned": "1"}.items()})
+    (line,) = headline_answers(both).duel
+    assert line.startswith("learned against prompted: +100.0 points (no test with one task), at ")
+    assert _told(found)[1]["told"] == "100.0 % of 1 tasks; 100 tokens per episode; +100.0 points against none"
+    none = comparison({"none": arm_episodes("none", (), "e"), "all": arm_episodes("all", (), "1")})
+    assert _told(none)[1]["told"] == "100.0 % of 1 tasks; 100 tokens per episode"
 
 
 def test_names_are_escaped_in_latex_and_markdown() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from eval.commands.compare import print_comparison
 from eval.compare.comparison import read_comparison
-from eval.compare.schema import Comparison
+from eval.compare.schema import Comparison, Curve, CurvePoint
 from eval.metrics.selection_quality import NO_CHOICE, ExecutedSubset, selection_quality, task_grids
 from eval.report.latex import latex
 from eval.report.leaderboard import build_leaderboard as build_board
@@ -21,7 +21,9 @@ from eval.report.transcripts import transcript
 from fama.cli import main
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Decision, Episode, LedgerRow, Status
+from fama.episodes.spending import Spent
 from fama.errors import BadInput
+from fama.intervals import Interval
 from fama.selection.health import SelectorHealth
 from tests.support.comparisons import ALPHA, comparison, live, table
 from tests.support.eval_builders import build
@@ -66,6 +68,21 @@ async def test_a_comparison_whose_prompted_arm_is_unparsed_everywhere(tmp_path: 
     assert read_comparison(tmp_path) == compared
 
 
+def with_costs_and_curves(compared: Comparison) -> Comparison:
+    """Return the comparison as one in which every arm has a setup cost and a curve."""
+    spent = Spent(part="training", source="x", tokens=1, seconds=1.0)
+    curves = tuple(
+        Curve(
+            arm=arm.arm,
+            points=(CurvePoint(lam=None, tokens=arm.measures.tokens, success=arm.measures.success),),
+            area=Interval(None, None, None, 2),
+        )
+        for arm in compared.arms
+    )
+    arms = tuple(arm.model_copy(update={"one_off": (spent,)}) for arm in compared.arms)
+    return compared.model_copy(update={"arms": arms, "curves": curves})
+
+
 async def test_the_report_marks_the_arm_and_prints_nothing_of_it_in_bold(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +92,9 @@ async def test_the_report_marks_the_arm_and_prints_nothing_of_it_in_bold(
     right = {row[0].text: row[2] for row in table_of(compared, "selection").rows}
     assert right["none"].text.startswith("100") and right["none"].best
     assert right["prompted"].text.startswith("0") and not right["prompted"].best
-    for shown in comparison_tables(compared):
+    tables = comparison_tables(with_costs_and_curves(compared))
+    assert {"one_off", "curves"} < {shown.name for shown in tables}
+    for shown in tables:
         own = next(row for row in shown.rows if row[0].text == "prompted")
         assert own[0].mark == "†" and not any(cell.best for cell in own), shown.name
         assert "† Broken selector" in shown.caption

@@ -16,6 +16,7 @@ from eval.metrics.curves import OperatingPoint, area, success_at, tokens_at
 from eval.report.figures import figures
 from eval.report.tables import comparison_tables
 from fama.cli import main
+from fama.episodes.outcome_table import read_outcomes, write_outcomes
 from fama.episodes.records import LedgerRow
 from fama.errors import BadInput
 from fama.intervals import Interval
@@ -129,6 +130,22 @@ async def test_the_toy_world(tmp_path: Path) -> None:
     areas = {arm: curve.area.value or 0.0 for arm, curve in curves.items()}
     assert areas[ORACLE] == max(areas.values()) > areas["none"]
     assert "curves" in figures(got) and any(one.name == "curves" for one in comparison_tables(got))
+
+
+@pytest.mark.parametrize(("kept", "curves"), [({"t10"}, 3), (set(), 0)])
+async def test_tasks_that_the_curves_leave_out_are_told(tmp_path: Path, kept: set[str], curves: int) -> None:
+    """Best_fixed chooses both helpers at λ = 0, which the table has of the kept tasks only."""
+    whole = await table(tmp_path / "table")
+    part = tmp_path / "part.parquet"
+    rows = [row for row in read_outcomes(whole) if row.subset != "Alpha+Beta" or row.task_id in kept]
+    write_outcomes(part, rows, {})
+    arms = [{"name": "none"}, {"name": "best_fixed"}]
+    got = await live(tmp_path / "out", arms=arms, outcomes=str(whole), replay=str(part), lambdas=[0.0], bootstrap=200)
+    (told,) = [line for line in got.warnings if line.startswith("lambdas: ")]
+    assert len(got.curves) == curves
+    assert told.startswith("lambdas: curves are over 1 of 4 tasks, " if curves else "lambdas: no curves, ")
+    alone = await live(tmp_path / "all", arms=arms, outcomes=str(whole), replay=str(whole), lambdas=[0.0])
+    assert not any(line.startswith("lambdas: ") for line in alone.warnings)
 
 
 async def test_arms_that_weigh_other_units_than_tokens_are_told(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ async def test_a_number_of_replayed_tasks_is_of_the_split(tmp_path: Path) -> Non
         await live(tmp_path / "more", replay=str(both), tasks=5)
 
 
+async def test_a_number_of_replayed_tasks_is_the_first_of_the_split_as_in_a_live_run(tmp_path: Path) -> None:
+    """A table has its rows in the order in which episodes ended, so that its first tasks are the quick ones."""
+    test = await table(tmp_path / "test")
+    late = tmp_path / "late.parquet"
+    write_outcomes(late, read_outcomes(test)[::-1], {})
+    got = await live(tmp_path / "out", replay=str(late), tasks=2)
+    assert [row.task_id for row in got.per_task] == ["t10", "t11"]
+
+
 async def test_named_tasks_of_another_split_are_told_of_a_live_run_too(tmp_path: Path) -> None:
     got = await live(tmp_path / "out", tasks=["t10", "t0", "t1", "t2", "t3"])
     assert "4 of 5 tasks are not of the split test: t0, t1, t2 and 1 more." in got.warnings

@@ -78,7 +78,6 @@
     node.append(make("b", "", value));
     return node;
   };
-  const whole = (n) => Number(n).toLocaleString("en-US");
   const open = (id) => {
     const episode = data.episodes[id];
     if (!episode) return;
@@ -102,7 +101,7 @@
     const ended = episode.status === "error" ? `error (${episode.boundary})` : episode.status;
     facts.replaceChildren(fact("outcome", ended), fact("ended by", episode.reason || "–"), fact("decisions", episode.decisions));
     if (episode.seconds !== null) facts.append(fact("seconds", episode.seconds.toFixed(1)));
-    for (const [role, tokens] of Object.entries(episode.tokens)) facts.append(fact(`${role} tokens`, whole(tokens)));
+    for (const [role, tokens] of Object.entries(episode.tokens)) facts.append(fact(`${role} tokens`, tokens));
     for (const [part, value] of Object.entries(episode.reward)) facts.append(fact(part, value));
     document.getElementById("turns").replaceChildren(...episode.turns.map(turn));
     if (!dialog.open) dialog.showModal();
