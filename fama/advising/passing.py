@@ -32,7 +32,7 @@ class Passing:
 
 
 class Entered(Passing):
-    """What is entered and left as the other object is."""
+    """An object that is entered and left as the other one is."""
 
     def __enter__(self) -> Self:
         self._inner.__enter__()
@@ -43,7 +43,7 @@ class Entered(Passing):
 
 
 class AsyncEntered(Passing):
-    """The same of what is entered and left in an event loop."""
+    """An object that is entered and left so in an event loop."""
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
