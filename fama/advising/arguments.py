@@ -1,6 +1,7 @@
 """Arguments of an advisor, checked, as its parts: the pool of helpers, the selector, the model's settings."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -119,8 +120,8 @@ def is_quick(router: RouterOrPath, selector: Selector, helpers: Mapping[str, Hel
 
 
 def _priced(selector: Any, price: float) -> Any:
-    if isinstance(price, bool) or not isinstance(price, int | float) or not price >= 0:
-        raise BadInput(f"price: {price!r}; give a number of at least 0, the success that 1,000 tokens are worth")
+    if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
+        raise BadInput(f"price: {price!r}; give a finite number of at least 0, the success that 1,000 tokens are worth")
     if not isinstance(selector, Priced):
         raise BadInput(f"price: the selector {selector.name} does not weigh tokens; leave it out")
     return selector.at(float(price))

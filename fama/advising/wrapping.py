@@ -2,29 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
 from functools import cache
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from fama.advising.advice import Advice
+from fama.advising.advised_replies import AdvisedStream, AsyncAdvisedStream, own_words, refusal_in
 from fama.advising.advisor import Advisor
 from fama.advising.conversation import tools_in
-from fama.advising.note_refusals import PAUSE_SECONDS, REFUSALS, conversation_opening
-from fama.advising.repeated_notes import StreamedReply, ends_words, own_content
+from fama.advising.note_refusals import PAUSE_SECONDS, conversation_opening
+from fama.advising.passing import AsyncEntered, Entered, Passing
 from fama.errors import BadInput
 from fama.execution.background import is_cancelled
 
 log = logging.getLogger(__name__)
 Client = TypeVar("Client")
-#: A request, and the advice whose notes it has, if any; ``opened`` says that a note may open the reply.
+#: A request, and the advice whose notes it has, if any; ``is_read`` says that a note may open the reply, which is read.
 _Noted = tuple[dict[str, Any], Advice | None]
 #: Parts of a client, and of its beta, that ask a model and get no notes.
 _UNADVISED = frozenset({"responses", "completions", "realtime", "live", "threads", "agents"})
 #: Methods of a client that return another client.
 _COPIES = frozenset({"copy", "with_options"})
-#: Views of a client, a chat or completions that give a reply with its headers.
-_RAW = frozenset({"with_raw_response", "with_streaming_response"})
-#: The header by which such a view asks for its reply.
+#: The header by which a view asks for a raw reply.
 _RAW_HEADER = "x-stainless-raw-response"
 
 
@@ -51,50 +49,7 @@ def wrap(client: Client, advisor: Advisor) -> Client:
     return cast(Client, WrappedClient(inner, advisor))
 
 
-class _Passing:
-    """Passes every attribute of another object through, and is an instance of its class to who asks."""
-
-    _own = frozenset({"_inner", "_advisor", "_chunks"})
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:  # noqa: D105
-        return type(self._inner)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self._own:  # asked for by what copies an object before it has any
-            raise AttributeError(name)
-        found = getattr(self._inner, name)
-        return type(found)(self) if name in _RAW else found
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._own:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._inner, name, value)
-
-
-class _Entered(_Passing):
-    def __enter__(self) -> Self:
-        self._inner.__enter__()
-        return self
-
-    def __exit__(self, *raised: Any) -> Any:
-        return self._inner.__exit__(*raised)
-
-
-class _AsyncEntered(_Passing):
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *raised: Any) -> Any:
-        return await self._inner.__aexit__(*raised)
-
-
-class _Advised(_Passing):
+class _Advised(Passing):
     """A client, or a part of one, that knows its advisor."""
 
     def __init__(self, inner: Any, advisor: Advisor) -> None:
@@ -106,7 +61,7 @@ class _Advised(_Passing):
         log.warning("no notes for this request: %s: %s", type(error).__name__, error)
 
 
-class WrappedClient(_Advised, _Entered, _AsyncEntered):
+class WrappedClient(_Advised, Entered, AsyncEntered):
     """The client that ``wrap`` returns."""
 
     @property
@@ -158,10 +113,10 @@ class _Chat(_Advised):
 
 
 class _Streaming(_Advised):
-    def _noted(self, kwargs: dict[str, Any], advice: Advice, opened: bool) -> _Noted:
+    def _noted(self, kwargs: dict[str, Any], advice: Advice, is_read: bool) -> _Noted:
         if not advice.text:
             return kwargs, None
-        if advice.opening and not opened:
+        if advice.opening and not is_read:
             self._advisor.take_back(advice)
             return kwargs, None
         noted = {**kwargs, "messages": advice.messages()}
@@ -175,12 +130,9 @@ class _Streaming(_Advised):
         self._advisor.failures += paused
         return paused
 
-    def _taken(self, kwargs: dict[str, Any], advice: Advice | None) -> str:
-        """Note that the endpoint took a request; return the opening that the reply may repeat."""
-        if advice is None:
-            return ""
+    def _taken(self, kwargs: dict[str, Any]) -> None:
+        """Note that the endpoint took a request with its notes."""
         self._advisor.refusals.taken(*self._asker(kwargs))
-        return advice.opening
 
     def _refused(self, kwargs: dict[str, Any], error: Exception) -> None:
         """Note that the endpoint took a request only without its notes."""
@@ -202,36 +154,40 @@ class _Streaming(_Advised):
 class _Completions(_Streaming):
     def create(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint, with notes placed where the advisor has some."""
-        reply, opening = self._asked(self._inner.create, args, kwargs, opened=not _is_raw(kwargs))
-        if not opening:
-            return reply
-        return _Stream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
+        return self._asked(self._inner.create, args, kwargs, is_read=not _is_raw(kwargs))
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint for a reply of a type."""
-        reply, _ = self._asked(self._inner.parse, args, kwargs, opened=False)
-        return reply
+        return self._asked(self._inner.parse, args, kwargs, is_read=False)
 
-    def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], opened: bool) -> tuple[Any, str]:
-        """Return the reply and the opening that it may repeat; a request that is refused with notes goes without."""
+    def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], is_read: bool) -> Any:
+        """Return the reply; a request that is refused with notes goes without."""
         kwargs, given = _kept(kwargs)
-        noted, advice = self._advised(kwargs, given, opened)
+        noted, advice = self._advised(kwargs, given, is_read)
+        if advice is None:
+            return ask(*args, **noted)
         try:
-            return ask(*args, **noted), self._taken(kwargs, advice)
+            reply = ask(*args, **noted)
+            if is_read:
+                streams = kwargs.get("stream") is True
+                reply = AdvisedStream(reply, advice.opening) if streams else own_words(reply, advice.opening)
         except Exception as error:
-            if advice is None or not _is_refusal(error):
+            if not refusal_in(error):
                 raise
             refusal = error
+        else:
+            self._taken(kwargs)
+            return reply
         self._advisor.take_back(advice)
         reply = ask(*args, **kwargs)
         self._refused(kwargs, refusal)
-        return reply, ""
+        return reply
 
-    def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> _Noted:
+    def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], is_read: bool) -> _Noted:
         try:
             if not given or self._is_paused(kwargs):
                 return kwargs, None
-            return self._noted(kwargs, self._advisor.advise(**given), opened)
+            return self._noted(kwargs, self._advisor.advise(**given), is_read)
         except Exception as error:  # noqa: BLE001 - never fail the caller's own request
             self._failed(error)
             return kwargs, None
@@ -240,35 +196,40 @@ class _Completions(_Streaming):
 class _AsyncCompletions(_Streaming):
     async def create(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint, with notes placed where the advisor has some."""
-        reply, opening = await self._asked(self._inner.create, args, kwargs, opened=not _is_raw(kwargs))
-        if not opening:
-            return reply
-        return _AsyncStream(reply, opening) if kwargs.get("stream") is True else _own_words(reply, opening)
+        return await self._asked(self._inner.create, args, kwargs, is_read=not _is_raw(kwargs))
 
     async def parse(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the endpoint for a reply of a type."""
-        reply, _ = await self._asked(self._inner.parse, args, kwargs, opened=False)
-        return reply
+        return await self._asked(self._inner.parse, args, kwargs, is_read=False)
 
-    async def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], opened: bool) -> tuple[Any, str]:
+    async def _asked(self, ask: Any, args: Any, kwargs: dict[str, Any], is_read: bool) -> Any:
         kwargs, given = _kept(kwargs)
-        noted, advice = await self._advised(kwargs, given, opened)
+        noted, advice = await self._advised(kwargs, given, is_read)
+        if advice is None:
+            return await ask(*args, **noted)
         try:
-            return await ask(*args, **noted), self._taken(kwargs, advice)
+            reply = await ask(*args, **noted)
+            if is_read and kwargs.get("stream") is True:
+                reply = await AsyncAdvisedStream.begun(reply, advice.opening)
+            elif is_read:
+                reply = own_words(reply, advice.opening)
         except Exception as error:
-            if advice is None or not _is_refusal(error):
+            if not refusal_in(error):
                 raise
             refusal = error
+        else:
+            self._taken(kwargs)
+            return reply
         self._advisor.take_back(advice)
         reply = await ask(*args, **kwargs)
         self._refused(kwargs, refusal)
-        return reply, ""
+        return reply
 
-    async def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], opened: bool) -> _Noted:
+    async def _advised(self, kwargs: dict[str, Any], given: dict[str, Any], is_read: bool) -> _Noted:
         try:
             if not given or self._is_paused(kwargs):
                 return kwargs, None
-            return self._noted(kwargs, await self._advisor.advise_async(**given), opened)
+            return self._noted(kwargs, await self._advisor.advise_async(**given), is_read)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - never fail the caller's own request
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
@@ -278,10 +239,6 @@ class _AsyncCompletions(_Streaming):
 
 def _is_raw(kwargs: dict[str, Any]) -> bool:
     return any(str(name).lower() == _RAW_HEADER for name in kwargs.get("extra_headers") or ())
-
-
-def _is_refusal(error: Exception) -> bool:
-    return getattr(error, "status_code", None) in REFUSALS
 
 
 def _is_async(chat: Any) -> bool:
@@ -298,87 +255,3 @@ def _kept(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     given = {"messages": kwargs.get("messages"), "tools": tools_in(kwargs)}
     listed = {name: value for name, value in given.items() if isinstance(value, list)}
     return kwargs, listed if "messages" in listed else {}
-
-
-def _own_words(reply: Any, opening: str) -> Any:
-    for choice in getattr(reply, "choices", None) or ():
-        message = getattr(choice, "message", None)
-        if message is not None and getattr(message, "content", None):
-            message.content = own_content(message.content, opening)
-    return reply
-
-
-class _Pieces:
-    """Takes the opening off the chunks of a streamed reply, each choice for itself."""
-
-    def __init__(self, opening: str) -> None:
-        self._opening = opening
-        self._choices: dict[int, StreamedReply] = {}
-        self._latest: dict[int, Any] = {}
-
-    def passed(self, chunk: Any) -> Any:
-        """Return the chunk, its words without the opening."""
-        for choice in getattr(chunk, "choices", None) or ():
-            delta: Any = getattr(choice, "delta", None)
-            if not hasattr(delta, "content"):
-                continue  # the SDK passes on what it cannot read
-            index = _index_of(choice)
-            words = self._choices.setdefault(index, StreamedReply(self._opening))
-            self._latest[index] = chunk
-            said = delta.content
-            passed = words.add(said) if isinstance(said, str) else ""
-            if ends_words(choice.finish_reason, delta.tool_calls):
-                passed += words.end()
-            if isinstance(said, str) or passed:
-                delta.content = passed
-        return chunk
-
-    def rest(self) -> Iterator[Any]:
-        """Yield what is still held back of a stream that stopped without saying so, in copies of its last chunks."""
-        for index, words in self._choices.items():
-            held = words.end()
-            if held:
-                chunk = self._latest[index].model_copy(deep=True)
-                chunk.choices = [choice for choice in chunk.choices if _index_of(choice) == index]
-                chunk.choices[0].delta = type(chunk.choices[0].delta)(content=held)
-                yield chunk
-
-
-def _index_of(choice: Any) -> int:
-    """Return the index of a choice; servers of one choice may leave it out."""
-    return choice.index if isinstance(choice.index, int) else 0
-
-
-class _Stream(_Entered):
-    def __init__(self, inner: Any, opening: str) -> None:
-        super().__init__(inner)
-        self._chunks = self._read(_Pieces(opening))
-
-    def _read(self, pieces: _Pieces) -> Iterator[Any]:
-        for chunk in self._inner:
-            yield pieces.passed(chunk)
-        yield from pieces.rest()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._chunks
-
-    def __next__(self) -> Any:
-        return next(self._chunks)
-
-
-class _AsyncStream(_AsyncEntered):
-    def __init__(self, inner: Any, opening: str) -> None:
-        super().__init__(inner)
-        self._chunks = self._read(_Pieces(opening))
-
-    async def _read(self, pieces: _Pieces) -> AsyncIterator[Any]:
-        async for chunk in self._inner:
-            yield pieces.passed(chunk)
-        for chunk in pieces.rest():
-            yield chunk
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._chunks
-
-    async def __anext__(self) -> Any:
-        return await anext(self._chunks)

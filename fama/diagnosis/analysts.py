@@ -11,7 +11,7 @@ from fama.diagnosis.rendering import render_episode, render_findings
 from fama.diagnosis.taxonomy import Category, Taxonomy
 from fama.dialogue.turns import shorten
 from fama.episodes.records import Episode, Evidence, LedgerRow
-from fama.models.base import ChatModel
+from fama.models.base import ChatModel, billed_after
 from fama.prompts import render
 from fama.text.tokens import estimate_tokens
 
@@ -72,14 +72,15 @@ async def analyse(
     """Ask for every category one after the other, so that each finds the prefix cached.
 
     Raises:
-        ModelError: the endpoint failed after all retries.
+        ModelError: the endpoint failed after all retries; ``billed`` of a ``CallFailed`` holds the calls before, too.
     """
     verdicts: list[Verdict] = []
     ledger: list[LedgerRow] = []
     steps = len(episode.messages)
     asked = prompts(episode, taxonomy.categories, evidence, context_tokens)
     for category, messages in zip(taxonomy.categories, asked, strict=True):
-        answer, rows = await ask_json(judge, messages, "analyst", analyst_form(steps), max_tokens=120)
+        with billed_after(ledger):
+            answer, rows = await ask_json(judge, messages, "analyst", analyst_form(steps), max_tokens=120)
         ledger += rows
         if answer is None:
             verdicts.append(Verdict(category.code, None))

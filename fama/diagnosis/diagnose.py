@@ -26,7 +26,7 @@ from fama.errors import BadInput, ModelError
 from fama.execution.jobs import WorkerLost, run_pool
 from fama.files import write_atomically
 from fama.hashing import content_hash
-from fama.models.base import ChatModel
+from fama.models.base import ChatModel, billed, billed_after
 from fama.redaction import shortened
 
 SUMMARY, LEDGER = "summary.json", "ledger.jsonl"
@@ -46,6 +46,10 @@ class Skipped(Record):
 
     episode_id: str
     reason: str
+
+
+#: A label, or why there is none, with what was spent on it.
+_Attempt = tuple[Failure | Skipped, tuple[LedgerRow, ...]]
 
 
 class DiagnosisSummary(Record):
@@ -112,7 +116,7 @@ async def diagnose_episode(
     is what one analyst's prompt may take.
 
     Raises:
-        ModelError: the judge's endpoint failed after all retries.
+        ModelError: the judge's endpoint failed after all retries; ``billed`` of a ``CallFailed`` holds all calls.
     """
     trace = Trace.of(episode)
     shown_by_mining = () if executed is None or episode.id not in executed else (executed[episode.id],)
@@ -123,7 +127,8 @@ async def diagnose_episode(
     shown = found if use_evidence else shown_by_mining
     verdicts, ledger = await analyse(episode, taxonomy, judge, found if use_evidence else None, context_tokens)
     evidence = (*shown, *as_evidence(verdicts))
-    merged = await by_model(trace, evidence, verdicts, taxonomy, judge)
+    with billed_after(ledger):
+        merged = await by_model(trace, evidence, verdicts, taxonomy, judge)
     labeller = labeller_name(judge, use_evidence)
     return Labelled(_failure(episode, merged.__dict__, evidence, labeller, taxonomy), (*ledger, *merged.ledger))
 
@@ -181,20 +186,15 @@ async def diagnose(
         executed=executed,
     )
 
-    async def attempt(episode: Episode) -> Labelled | Skipped:
+    async def attempt(episode: Episode) -> _Attempt:
         try:
             return await labelling(episode)
         except (ModelError, WorkerLost) as error:
-            return Skipped(episode_id=episode.id, reason=shortened(error))
+            return Skipped(episode_id=episode.id, reason=shortened(error)), billed(error)
 
     with FileLock(out / ".diagnosis.lock"):
-        made_with = _MadeWith(
-            labeller_name(judge, use_evidence),
-            taxonomy.version,
-            taxonomy.label_hash,
-            _repairs_hash(executed),
-            _asked(judge, context_tokens),
-        )
+        name, asked = labeller_name(judge, use_evidence), _asked(judge, context_tokens)
+        made_with = _MadeWith(name, taxonomy.version, taxonomy.label_hash, _repairs_hash(executed), asked)
         done = _Diagnosis(out, made_with, progress, read_set_aside(path))
         await run_pool(done.unlabelled(episodes), attempt, done.finish, concurrency)
         summary = done.close()
@@ -257,17 +257,18 @@ class _Diagnosis:
             else:
                 self._progress(episode, None)
 
-    def finish(self, episode: Episode, result: Labelled | Skipped) -> None:
-        """Write a label, or remember why there is none."""
-        if isinstance(result, Skipped):
-            self._skipped.append(result)
+    def finish(self, episode: Episode, attempt: _Attempt) -> None:
+        """Write what was spent, and the label, or remember why there is none."""
+        label, rows = attempt
+        if rows:
+            self._ledger.append(_CallsOf(episode_id=episode.id, rows=rows))
+        if isinstance(label, Skipped):
+            self._skipped.append(label)
             return
-        if result.rows:
-            self._ledger.append(_CallsOf(episode_id=episode.id, rows=result.rows))
-        self._store.append(result.label)
-        self._labels[episode.id] = result.label
+        self._store.append(label)
+        self._labels[episode.id] = label
         self._counts["new"] += 1
-        self._progress(episode, result.label)
+        self._progress(episode, label)
 
     def close(self) -> DiagnosisSummary:
         """Write the summary; return it."""

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fama.episodes.records import LedgerRow
-from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest, Sampling
+from fama.models.base import ChatModel, ChatReply, ChatRequest, Sampling, billed_after
 from fama.models.ends import ReplyEnd
 from fama.models.prefix import shown
 
@@ -65,11 +65,8 @@ async def ask_json(
             seed=seed,
             json_schema=schema,
         )
-        try:
+        with billed_after(ledger):
             reply: ChatReply = await model.complete(request)
-        except CallFailed as error:
-            error.billed = (*ledger, *error.billed)
-            raise
         value = parse(reply.words, form)
         about = {"parsed": value is not None, "truncated": reply.end is ReplyEnd.LENGTH, "role": role, "turn": turn}
         ledger.append(reply.usage.model_copy(update=about))

@@ -1,5 +1,7 @@
 """The chat-model contract: one request, one reply, one ledger row per call."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,6 +82,16 @@ def billed(error: BaseException | None) -> tuple[LedgerRow, ...]:
             return error.billed
         error = error.__cause__
     return ()
+
+
+@contextmanager
+def billed_after(ledger: Iterable[LedgerRow]) -> Iterator[None]:
+    """Add the calls before a call to what it was billed where it fails: nobody else knows of them then."""
+    try:
+        yield
+    except CallFailed as error:
+        error.billed = (*ledger, *error.billed)
+        raise
 
 
 class ChatModel(Protocol):

@@ -47,7 +47,7 @@ class SampledModel(ModelWrapper):
 
     def __init__(self, model: ChatModel, stated: Mapping[str, Any]) -> None:
         super().__init__(model)
-        self._stated = dict(stated)
+        self.stated = dict(stated)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Answer a request with that sampling.
@@ -55,4 +55,4 @@ class SampledModel(ModelWrapper):
         Raises:
             ModelError: as the model behind it.
         """
-        return await super().complete(replace(request, sampling=replace(request.sampling, **self._stated)))
+        return await super().complete(replace(request, sampling=replace(request.sampling, **self.stated)))

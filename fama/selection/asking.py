@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from fama.episodes.keys import TaskKey
 from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
-from fama.models.base import CallFailed, ChatModel, ChatReply, ChatRequest
+from fama.models.base import ChatModel, ChatReply, ChatRequest, billed_after
 from fama.models.ends import ReplyEnd
 from fama.models.prefix import AgentRequest, shown
 from fama.selection.base import Allowance, AnySelector, Costly
@@ -106,11 +106,8 @@ async def ask_for_helpers(
         spent = sum(row.budget_tokens for row in ledger)
         if attempt and room is not None and spent + call_tokens(request) > room:
             break
-        try:
+        with billed_after(ledger):
             reply = await model.complete(request)
-        except CallFailed as error:
-            error.billed = (*ledger, *error.billed)
-            raise
         named = read(reply)
         about = {
             "role": request.role,

@@ -275,7 +275,7 @@ class ChatEndpoint:
 
         async def take(events: list[bytes], piece: bytes) -> None:
             if opening is not None:
-                events = [opening.passed(event) for event in events]
+                events = [one for event in events for one in opening.passed(event)]
             await answer.piece(piece if opening is None else b"".join(events))
             if kept is not None:
                 for event in events:
@@ -297,7 +297,7 @@ class ChatEndpoint:
             raise
         tail = splitter.end()
         await take([tail], b"")
-        rest = opening.rest() if opening is not None else b""
+        rest = b"".join(opening.rest()) if opening is not None else b""
         await answer.piece(b"\n\n" + rest if tail and rest else rest, last=True)
         whole(kept.whole() if kept is not None else None)
         return True

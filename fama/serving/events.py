@@ -72,7 +72,7 @@ def choices_of(tree: dict[str, Any]) -> list[dict[str, Any]]:
 
 def is_failure(tree: dict[str, Any]) -> bool:
     """Return whether a reply or a piece of one says that the server failed."""
-    return any(find_error(holder) is not None for holder in (tree, *choices_of(tree)))
+    return any(find_error(holder) is not None for holder in (tree, tree.get("x_groq"), *choices_of(tree)))
 
 
 def failure_status(tree: dict[str, Any] | None) -> int | None:
@@ -89,11 +89,11 @@ class OpeningFilter:
         self._words: dict[int, StreamedReply] = {}
         self._top: dict[str, Any] = {}
 
-    def passed(self, event: bytes) -> bytes:
-        """Return the event as the client may see it; before ``[DONE]`` what is still held back."""
+    def passed(self, event: bytes) -> list[bytes]:
+        """Return the event as the client may see it; before ``[DONE]`` events of what is still held back."""
         tree = event_data(event)
         if tree is None:
-            return self.rest() + event if ends_stream(event) else event
+            return [*self.rest(), event] if ends_stream(event) else [event]
         self._top = {key: tree[key] for key in _NAMED if key in tree}
         changed = False
         for choice in choices_of(tree):
@@ -101,16 +101,16 @@ class OpeningFilter:
             if isinstance(delta, dict):
                 changed |= self._pass(choice, delta)
         if not changed:
-            return event
+            return [event]
         kept = [line for line in event.splitlines() if line and not line.startswith(b"data:")]
-        return b"\n".join([*kept, b"data: " + json.dumps(tree).encode()]) + b"\n\n"
+        return [b"\n".join([*kept, b"data: " + json.dumps(tree).encode()]) + b"\n\n"]
 
-    def rest(self) -> bytes:
+    def rest(self) -> list[bytes]:
         """Return events with the words still held back, of choices that stopped without saying so."""
         held = {index: words.end() for index, words in self._words.items()}
         deltas = [{"index": i, "delta": {"content": text}, "finish_reason": None} for i, text in held.items() if text]
         trees = [{**self._top, "choices": [delta]} for delta in deltas]
-        return b"".join(b"data: " + json.dumps(tree).encode() + b"\n\n" for tree in trees)
+        return [b"data: " + json.dumps(tree).encode() + b"\n\n" for tree in trees]
 
     def _pass(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         words = self._words.setdefault(_index_of(choice), StreamedReply(self._opening))
@@ -141,7 +141,7 @@ class Assembled:
             self._over |= ends_stream(event)
             return
         self._failed |= is_failure(tree)
-        self._top |= {key: tree[key] for key in _TOP if tree.get(key)}
+        self._top |= {**_told_by_groq(tree), **{key: tree[key] for key in _TOP if tree.get(key)}}
         for choice in choices_of(tree):
             kept = self._choices.setdefault(_index_of(choice), {"message": {"role": "assistant"}, "calls": []})
             if not absent(choice.get("finish_reason")):
@@ -168,6 +168,12 @@ class Assembled:
             choices.append({"index": index, "message": message, "finish_reason": kept.get("finish_reason")})
         told = {} if len(choices) > 1 else {key: kept[key] for key in ("usage",) if key in kept}  # Moonshot's place
         return {**told, **self._top, "choices": choices}
+
+
+def _told_by_groq(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the usage that Groq puts into the last piece of a reply, asked for or not."""
+    own = tree.get("x_groq")
+    return {"usage": own["usage"]} if isinstance(own, dict) and own.get("usage") else {}
 
 
 def _add_delta(kept: dict[str, Any], delta: dict[str, Any]) -> None:

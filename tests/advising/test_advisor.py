@@ -325,7 +325,8 @@ def test_a_failed_helper_is_an_error_and_the_next_request_goes_on() -> None:
     [
         ({"router": "no/such/folder"}, "no folder of a checkpoint and no selector; known: all, best_fixed"),
         ({"router": "rule", "price": 0.1}, "price: the selector rule does not weigh tokens"),
-        ({"router": LINEAR, "price": -1}, "price: -1; give a number"),
+        ({"router": LINEAR, "price": -1}, "price: -1; give a finite number"),
+        ({"router": LINEAR, "price": float("inf")}, "price: inf; give a finite number"),
         ({"router": LINEAR, "helpers": ["TSA"]}, "trained for the pool"),
         ({"router": "all", "helpers": ["TSA:llm"]}, "a model writes the notes of TSA:llm"),
         ({"router": "all", "helpers": "Nobody"}, "unknown helper 'Nobody'"),

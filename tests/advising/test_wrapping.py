@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
+from openai import APIError, AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import fama
 from fama.advising.note_refusals import PAUSE_SECONDS, NoteRefusals
@@ -259,13 +259,21 @@ async def test_a_failure_of_the_advisor_never_fails_a_request(endpoint: Endpoint
     assert (broken.failures, broken_too.failures) == (2, 1), "a client's copies share its advisor"
 
 
+def error_at(status: int, body: dict[str, Any], code: int = 400) -> tuple[int, Any]:
+    """An error, behind a 200 as SGLang and proxies send it."""
+    tree = {"error": {"message": "the prompt is too long", "code": code}}
+    return status, f"data: {json.dumps(tree)}\n\ndata: [DONE]\n\n".encode() if body.get("stream") else tree
+
+
+@pytest.mark.parametrize("status", [400, 200])
 @pytest.mark.parametrize("placement", ["user", "assistant"])
-async def test_a_request_that_is_refused_with_its_note_goes_without(placement: Any, endpoint: Endpoint) -> None:
+async def test_a_request_that_is_refused_with_its_note_goes_without(
+    placement: Any, status: int, endpoint: Endpoint
+) -> None:
     asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS}
 
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
-        own = body["messages"] == LOOKED_UP
-        return Words()(body) if own else (400, {"error": {"message": "the prompt is too long"}})
+        return Words()(body) if body["messages"] == LOOKED_UP else error_at(status, body)
 
     endpoint.answer = answer
     with fama.Advisor("all", helpers=PATTERNS, placement=placement) as advisor:
@@ -315,6 +323,19 @@ async def test_a_model_that_takes_no_notes_gets_none_for_a_while(
     assert [record.message for record in caplog.records].count(
         "no notes for a conversation with the model 'm' for 300 s: its endpoint refuses requests with them"
     ) == 2
+
+
+async def test_another_error_behind_a_200_is_the_callers(endpoint: Endpoint) -> None:
+    asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS}
+    endpoint.answer = lambda body: error_at(200, body, code=503)
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
+        assert client.chat.completions.create(**asked).error["code"] == 503
+        with pytest.raises(APIError, match="too long"):
+            client.chat.completions.create(**asked, stream=True)
+        with pytest.raises(APIError, match="too long"):
+            await other.chat.completions.create(**asked, stream=True)
+        assert (advisor.failures, len(endpoint.asked)) == (0, 3)
 
 
 def test_a_note_that_cannot_be_taken_off_a_reply_was_not_given(endpoint: Endpoint) -> None:

@@ -14,12 +14,12 @@ from fama.cli import main
 from fama.diagnosis.diagnose import Labelled, diagnose, diagnose_episode, spent_on_labels
 from fama.diagnosis.ray_jobs import DiagnosisRecipe
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Episode, Evidence, Outcome
+from fama.episodes.records import Episode, Evidence, LedgerRow, Outcome
 from fama.episodes.store import EpisodeStore, read_failures
 from fama.errors import BadInput, ModelError
 from fama.execution.host import Host
 from fama.execution.jobs import WorkerLost
-from fama.models.base import ChatReply, ChatRequest
+from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.scripted import ECHO, ScriptedModel
 from fama.settings import ModelSettings
 from tests.support.diagnosis_cases import RETURN, agent, call, episode, gold, identified, user
@@ -181,6 +181,26 @@ async def test_a_silent_judge_leaves_the_failure_for_the_next_run(folder: Path, 
 
     with pytest.raises(ModelError, match="any of 2 failures"):
         await diagnose(folder, tmp_path / "other", ScriptedModel("j", dead))
+
+
+@pytest.mark.parametrize("failing", range(5))
+async def test_what_was_spent_on_a_failure_without_a_label_counts(failing: int, folder: Path, tmp_path: Path) -> None:
+    """The analysts that had answered, and the call that failed after it was billed."""
+    calls = 0
+    spent = LedgerRow(role="judge", model="j", input_tokens=100, output_tokens=1)
+
+    def flaky(request: ChatRequest) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == failing + 1:
+            raise CallFailed("not usable", (spent,))
+        return _judge(request)
+
+    summary = await diagnose(folder, tmp_path / "out", ScriptedModel("j", flaky))
+    assert [item.episode_id for item in summary.judge_errors] == ["missing"]
+    assert summary.calls == failing + 1 + 5 and summary.tokens["judge"] == 101
+    summary = await diagnose(folder, tmp_path / "out", ScriptedModel("j", _judge))
+    assert summary.failures == 2 and summary.calls == failing + 1 + 5 + 5
 
 
 async def test_several_judged_at_once_give_the_same_labels(tmp_path: Path) -> None:

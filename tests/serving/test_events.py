@@ -91,23 +91,30 @@ def test_an_event_in_single_bytes_takes_linear_time() -> None:
 def test_words_that_might_be_the_note_are_not_lost() -> None:
     for end in (DONE, b""):
         opening = OpeningFilter(OPENING)
-        said = opening.passed(chunk(content="Note: Al")) + (opening.passed(end) if end else opening.rest())
+        events = opening.passed(chunk(content="Note: Al")) + (opening.passed(end) if end else opening.rest())
+        said = b"".join(events)
         trees = [json.loads(line[6:]) for line in said.splitlines() if line.startswith(b"data: {")]
         assert [tree["choices"][0]["delta"]["content"] for tree in trees] == ["", "Note: Al"]
-        assert trees[1]["id"] == "c1" and said.endswith(end) and opening.rest() == b""
+        assert trees[1]["id"] == "c1" and said.endswith(end) and opening.rest() == []
+        assembled = Assembled(1000)
+        for event in [*events, DONE]:
+            assembled.add(event)
+        whole = assembled.whole()
+        assert whole is not None and whole["choices"][0]["message"]["content"] == "Note: Al", "events, one by one"
 
 
 def test_a_changed_event_keeps_its_other_lines_and_odd_ones_pass() -> None:
     opening = OpeningFilter(OPENING)
     named = b"id: 7\nevent: x\n" + chunk(content=f"{OPENING}Hi")
-    assert opening.passed(named).startswith(b"id: 7\nevent: x\ndata: {") and OPENING.encode() not in named[:20]
+    (passed,) = opening.passed(named)
+    assert passed.startswith(b"id: 7\nevent: x\ndata: {") and OPENING.encode() not in named[:20]
     for tree in (
         {"choices": [{"index": [1], "delta": {"content": "x"}}]},
         {"choices": [{"delta": None}, None, 3]},
         [1],
     ):
         event = b"data: " + json.dumps(tree).encode() + b"\n\n"
-        assert opening.passed(event) == event
+        assert opening.passed(event) == [event]
         Assembled(1000).add(event)
 
 
@@ -132,7 +139,7 @@ def test_fields_that_stand_for_nothing_let_no_note_out_and_make_no_call(nothing:
     more = {"tool_calls": nothing, "function_call": nothing, "refusal": False}
     events = [chunk(finish=finish, content=piece, **more) for piece in said] + [chunk(finish="stop"), DONE]
     opening, assembled = OpeningFilter(OPENING), Assembled(100_000)
-    passed = b"".join(opening.passed(event) for event in events)
+    passed = b"".join(one for event in events for one in opening.passed(event))
     for event in EventSplitter().feed(passed):
         assembled.add(event)
     whole = assembled.whole()
@@ -195,6 +202,20 @@ def test_usage_that_stands_in_the_last_choice_is_the_replys_where_there_is_one()
     assert (row.input_tokens, row.output_tokens) == (19, 14)
     row = usage_of(words, {"choices": [last, {**last, "index": 1}]})
     assert (row.input_tokens, row.output_tokens) == (None, None), "each choice counts the prompt"
+
+
+def test_groq_tells_in_its_own_field_what_a_reply_took_and_that_it_was_broken_off() -> None:
+    words = {"x_groq": {"id": "req_1"}, "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    row = usage_of(words, {**last, "x_groq": {"id": "req_1", "usage": TOLD}})
+    assert (row.input_tokens, row.output_tokens) == (19, 13)
+    row = usage_of(words, {**last, "x_groq": {"usage": TOLD}}, {"choices": [], "usage": {**TOLD, "prompt_tokens": 20}})
+    assert (row.input_tokens, row.output_tokens) == (20, 13)
+    assembled = Assembled(1000)
+    for tree in (words, {"x_groq": {"id": "req_1", "error": "over_capacity"}, "choices": []}):
+        assembled.add(b"data: " + json.dumps(tree).encode())
+    assembled.add(DONE)
+    assert assembled.whole() is None
 
 
 def test_what_llama_cpp_had_cached_is_told_by_its_timings() -> None:
