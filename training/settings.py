@@ -226,7 +226,7 @@ class GuaranteeSettings(Settings):
     thresholds: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = Field(
         default=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0), min_length=1
     )
-    """Losses in predicted success up to which the choice stands; tested in this order until one fails."""
+    """Losses in predicted success up to which the choice stands; tested from the smallest on until one fails."""
 
 
 class DecisionSettings(Settings):

@@ -306,7 +306,15 @@ def test_a_reply_that_could_not_be_read_is_no_choice_to_learn_from() -> None:
     unread = LedgerRow(role="selector", model="m", parsed=False, turn=0)
     data = prompted_examples([episode(0, ledger=(unread,)), episode(1)], POOL)
     assert len(data.examples) == 1
-    assert data.left_out == Counter({"prompted episodes whose first selection was not read": 1})
+    assert data.left_out == Counter({"prompted episodes whose first selection was not made or not read": 1})
+
+
+def test_a_decision_at_which_nobody_was_asked_is_no_choice_of_no_helper() -> None:
+    """With ``cadence: change`` the first decision rarely has a selection."""
+    idle = Decision(turn=0, message_index=2, selection="by_cadence")
+    data = prompted_examples([episode(0, decisions=(idle,)), episode(1)], POOL)
+    assert [any(one.distilled or ()) for one in data.examples] == [True]
+    assert data.left_out == Counter({"prompted episodes whose first selection was not made or not read": 1})
 
 
 def test_no_example_holds_anything_from_after_the_decision() -> None:

@@ -137,6 +137,22 @@ def test_who_errs_more_is_certified_no_sooner(chance: float, error: tuple[float,
     assert loose.bound is not None and (0.5 if error[1] else 0.75) < loose.bound < (0.65 if error[1] else 0.9)
 
 
+class Doubting(Asking):
+    """A router that asks nobody once it may lose enough, else all helpers."""
+
+    def choose(self, features: Features, max_predicted_loss: float) -> Choice:
+        return Choice((max_predicted_loss < 0.5,) * 2, 0.0, 0.0, (0.0,) * 2)
+
+
+def test_thresholds_are_tested_from_the_most_careful_on_in_any_order() -> None:
+    """With the boldest first, which failed, data were said to be too few."""
+    rows, router = logged(1.0, (0.0, 0.0), (0.5, 1.0), 400), cast(Router, Doubting(("A", "B"), ()))
+    found = [
+        certify(router, rows, GuaranteeSettings(epsilon=0.2, thresholds=order)) for order in ((0.1, 1.0), (1.0, 0.1))
+    ]
+    assert found[0] == found[1] and found[0].threshold == 0.1
+
+
 def test_an_error_of_all_helpers_is_no_loss_of_a_router_that_asks_them() -> None:
     rows = logged(1.0, (0.5, 0.5), (0.5, 0.5), 50)
     assert not _losses(cast(Router, Asking(("A", "B"), (True, True))), rows, [0.0]).any()

@@ -274,8 +274,8 @@ def prompted_examples(episodes: Iterable[Episode], pool: Sequence[str]) -> Examp
             left_out["prompted episodes without a decision"] += 1
             continue
         first = episode.decisions[0]
-        if selection_states(episode)[0] in ("unparsed", "unaffordable"):
-            left_out["prompted episodes whose first selection was not read"] += 1
+        if selection_states(episode)[0] != "chosen":
+            left_out["prompted episodes whose first selection was not made or not read"] += 1
             continue
         chosen = {*first.subset, *first.dropped}
         where = f"prompted episode {episode.id} of task {episode.task_id}"

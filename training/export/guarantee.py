@@ -66,7 +66,8 @@ def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSett
     if len(tasks) < 2:
         return found
     least = min(float(example.propensity or 1.0) for example in rows)
-    losses = _losses(router, rows, settings.thresholds)
+    thresholds = sorted(settings.thresholds)  # the most careful first
+    losses = _losses(router, rows, thresholds)
     place = {task: n for n, task in enumerate(tasks)}
     owner = np.array([place[example.task] for example in rows])
     # a design draws several subsets for each trial of a task, each with its own propensity: the sum over them is one
@@ -78,7 +79,7 @@ def certify(router: Router, examples: Sequence[Example], settings: GuaranteeSett
     if passed.place is None:
         needed = tasks_to_guarantee(float(means[:, -1].var()), 2.0 / least, settings.epsilon, 1.0 - settings.confidence)
         return found.model_copy(update={"needed": needed})
-    return found.model_copy(update={"threshold": settings.thresholds[passed.place], "bound": passed.bound})
+    return found.model_copy(update={"threshold": thresholds[passed.place], "bound": passed.bound})
 
 
 def first_passes(losses: Floats, width: float, epsilon: float, delta: float) -> Certified:
