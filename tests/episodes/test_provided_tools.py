@@ -9,7 +9,7 @@ import pytest
 
 from fama.dialogue.calls import calls_of
 from fama.episodes.foreign.logged_answers import answered
-from fama.episodes.foreign.logged_content import PARTS
+from fama.episodes.foreign.logged_content import PARTS, THOUGHTS
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.records import Message
 from tests.support.foreign_logs import SAID, imported, write_lines
@@ -73,6 +73,23 @@ def test_calls_in_the_form_of_early_langchain(early: Any) -> None:
     assert read(both) == [("assistant", "", [("get", '{"a": 1}')])]
     broken = {"name": "get", "args": "{", "id": "t"}
     assert read({**both, "tool_calls": [], "invalid_tool_calls": [broken]}) == [("assistant", "", [("get", "{")])]
+
+
+def test_messages_of_llamaindex() -> None:
+    inside = {"block_type": "tool_call", "tool_call_id": "t", "tool_name": "get", "tool_kwargs": {"a": 1}}
+    beside = {"tool_calls": [{"id": "t", "function": {"name": "get", "arguments": '{"a": 1}'}}]}
+    hm, text = {"block_type": "thinking", "content": "hm"}, {"block_type": "text", "text": "One moment."}
+    result = {
+        "role": "tool",
+        "blocks": [{"block_type": "text", "text": "got"}],
+        "additional_kwargs": {"tool_call_id": "t"},
+    }
+    for fields in ({"blocks": [hm, text, inside]}, {"blocks": [hm, text], "additional_kwargs": beside}):
+        omitted = Counter[str]()
+        messages = messages_of([ASKED, {"role": "assistant", **fields}, result], omitted)
+        assert [m.content for m in messages[1:]] == ["One moment.", "got"] and omitted == {THOUGHTS: 1}
+        assert messages[2].tool_call_id == "t"
+        assert [(call.name, call.arguments, call.result) for call in calls_of(messages)] == [("get", {"a": 1}, "got")]
 
 
 FOUND = [{"type": "web_search_result", "url": "u", "title": "W1 is sent"}]

@@ -8,6 +8,7 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.attach import read_tools
+from fama.episodes.foreign.logged_messages import USER_TOOLS
 from fama.episodes.records import total_tokens
 from tests.support.foreign_logs import SAID, imported, write_json, write_lines
 
@@ -58,6 +59,19 @@ def test_a_simulation_that_is_listed_and_lost_or_torn_is_an_error(tmp_path: Path
     good, torn, lost = imported(path, tmp_path / "out")
     assert good.outcome.status == "success"
     assert "torn.json:1: not JSON" in torn.outcome.reason and "lost.json: is listed" in lost.outcome.reason
+
+
+def test_words_beside_a_call_of_the_user_are_kept(tmp_path: Path) -> None:
+    call = {"id": "u", "name": "toggle_data", "arguments": {}, "requestor": "user"}
+    rows = [
+        *SAID,
+        {"role": "user", "content": "I do it now.", "tool_calls": [call]},
+        {"role": "tool", "id": "u", "requestor": "user", "content": "on"},
+        {"role": "assistant", "content": "Thanks."},
+    ]
+    (episode,) = imported(write_json(tmp_path / "x.json", result(simulation("a", messages=rows))), tmp_path / "out")
+    assert [(m.role, m.content) for m in episode.messages[-2:]] == [("user", "I do it now."), ("assistant", "Thanks.")]
+    assert episode.source.omitted == {USER_TOOLS: 1}
 
 
 def test_lost_simulations_stand_in_the_order_of_the_index(tmp_path: Path) -> None:

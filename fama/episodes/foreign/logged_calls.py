@@ -12,9 +12,10 @@ from fama.text.clean import clean_value
 from fama.text.json_numbers import load_finite, load_nulled
 
 UNREADABLE_ARGUMENTS = "calls with unreadable arguments"
-ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs")
+ARGUMENTS = ("arguments", "args", "parameters", "input", "kwargs", "tool_kwargs")
 #: Ids of a call, first the one that its result names: OpenAI's Responses give each item an ``id`` of its own, too.
 _IDS = ("call_id", "tool_call_id", "toolCallId", "toolUseId", "id")
+_NAMES = ("name", "toolName", "tool_name")
 #: Arguments that say nothing, without their white space.
 _NOTHING = frozenset({"", "{}", "[]", "null"})
 _LONGEST_LITERAL = 200_000
@@ -76,7 +77,7 @@ def name_and_arguments(entry: dict[str, Any]) -> tuple[str | None, Any]:
     """Return the name of a call, and its arguments as they were given; None for what it does not have."""
     inner = from_text(entry.get("function") or entry.get("custom"))
     holder = inner if isinstance(inner, dict) else entry
-    name = name_of(holder.get("name")) or name_of(holder.get("toolName"))
+    name = next((found for key in _NAMES if (found := name_of(holder.get(key))) is not None), None)
     if name is None and isinstance(inner, str):
         name = name_of(inner)
     return name, next((holder[key] for key in ARGUMENTS if holder.get(key) is not None), None)

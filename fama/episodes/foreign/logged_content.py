@@ -37,7 +37,9 @@ _INVOKED = (
 _TYPED = frozenset({"type", "value", "providerOptions"})
 _RESULT_LABELS = frozenset({*_RESULT_IDS, "type", "name", "toolName", "is_error", "isError", "cache_control"})
 #: Fields of a text part that say nothing of their own.
-_TEXT_FIELDS = frozenset({"type", "text", "annotations", "citations", "logprobs", "cache_control", "_meta"})
+_TEXT_FIELDS = frozenset(
+    {"type", "block_type", "text", "annotations", "citations", "logprobs", "cache_control", "_meta"}
+)
 _TEXT_FIELDS |= {"providerOptions", "providerMetadata"}
 #: Those of a text that was said; in a tool's data they are data.
 _SAID_FIELDS = _TEXT_FIELDS | {"id", "index", "content", "refusal", "role", "extras", "thought", "thoughtSignature"}
@@ -109,7 +111,7 @@ def _is_text(part: Any) -> bool:
     """Return whether an object is a text part and nothing else."""
     return (
         isinstance(part, dict)
-        and name_of(part.get("type")) in TEXT_KINDS
+        and _named_kind(part) in TEXT_KINDS
         and isinstance(part.get("text"), str)
         and not _further(part, _TEXT_FIELDS)
     )
@@ -119,8 +121,13 @@ def _further(part: dict[str, Any], known: frozenset[str]) -> bool:
     return any(is_stated(value) for key, value in part.items() if key not in known)
 
 
+def _named_kind(part: dict[str, Any]) -> str | None:
+    """Return the kind that a part names, LlamaIndex's as ``block_type``; None where it names none."""
+    return name_of(part.get("type")) or name_of(part.get("block_type"))
+
+
 def _kind(part: dict[str, Any]) -> str:
-    kind = name_of(part.get("type"))
+    kind = _named_kind(part)
     if kind is not None:
         return kind
     keys = (*_CALLS, *_RESULTS, *_MEDIA, *THOUGHT_KINDS, "refusal", "text")
@@ -158,7 +165,7 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
         content.say(spoken if isinstance(spoken, str) else f"[{kind}]")
     elif (words := _words(part)) is not None and not _further(part, _SAID_FIELDS):
         content.say(words)
-    elif words is not None and name_of(part.get("type")) in TEXT_KINDS:
+    elif words is not None and _named_kind(part) in TEXT_KINDS:
         omitted[EXTRA] += 1
         content.say(words)
     else:

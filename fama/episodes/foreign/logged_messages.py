@@ -204,6 +204,8 @@ def _spoken_in_piece(row: dict[str, Any], omitted: Counter[str]) -> Iterator[Spo
         for result in content.results
     ]
     call_id = name_of(row.get("tool_call_id")) or (name_of(row.get("call_id")) if role == "tool" else None)
+    if role == "tool" and call_id is None:
+        call_id = name_of(_beside(row).get("tool_call_id"))
     said = [Spoken(role, content.text, tuple(calls), call_id, name, flagged)]
     if content.results and content.texts is None and not calls:
         said = []
@@ -213,12 +215,18 @@ def _spoken_in_piece(row: dict[str, Any], omitted: Counter[str]) -> Iterator[Spo
 def _listed_calls(row: dict[str, Any], omitted: Counter[str]) -> list[ForeignCall]:
     """Return the calls of a message's own fields, of LangChain's those whose arguments are no JSON as well.
 
-    LangChain keeps the provider's form beside them, alone where the log is of an early release.
+    LangChain keeps the provider's form beside them, alone in logs of an early release; LlamaIndex has no other.
     """
     calls = calls_in(row.get("tool_calls"), omitted) or calls_in(row.get("function_call"), omitted)
     calls += calls_in(row.get("invalid_tool_calls"), omitted)
-    early = from_text(row.get("additional_kwargs"))
-    return calls if calls or not isinstance(early, dict) else _listed_calls(early, omitted)
+    early = _beside(row)
+    return calls if calls or not early else _listed_calls(early, omitted)
+
+
+def _beside(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what LangChain and LlamaIndex keep of a provider's message beside their own fields."""
+    held = from_text(row.get("additional_kwargs"))
+    return held if isinstance(held, dict) else {}
 
 
 def _united(inside: Sequence[ForeignCall], listed: Sequence[ForeignCall]) -> list[ForeignCall]:

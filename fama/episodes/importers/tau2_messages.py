@@ -56,10 +56,10 @@ def _goes_on(row: dict[str, Any], role: str) -> bool:
 
 
 def of_user_tools(message: dict[str, Any]) -> bool:
-    """Return whether a message is a tool call of the user, or its result."""
+    """Return whether a message is a tool call of the user and no words, or its result."""
     if message["role"] == "tool":
         return message.get("requestor") == "user"
-    return message["role"] == "user" and bool(message.get("tool_calls"))
+    return message["role"] == "user" and bool(message.get("tool_calls")) and not message.get("content")
 
 
 def chat_message(message: dict[str, Any]) -> dict[str, Any]:
