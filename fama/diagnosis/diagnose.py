@@ -32,6 +32,7 @@ from fama.redaction import shortened
 SUMMARY, LEDGER = "summary.json", "ledger.jsonl"
 #: In a folder of episodes, whose ``summary.json`` is that of their run.
 SUMMARY_BESIDE_RUN = "diagnosis.json"
+LabelProgress = Callable[[Episode, Failure | None], None]
 
 
 class Labelled(NamedTuple):
@@ -157,7 +158,7 @@ async def diagnose(
     taxonomy: Taxonomy | None = None,
     use_evidence: bool = True,
     context_tokens: int = 6000,
-    progress: Callable[[Episode, Failure | None], None] | None = None,
+    progress: LabelProgress | None = None,
     concurrency: int = 1,
     label: Callable[[Episode], Awaitable[Labelled]] | None = None,
     executed: Mapping[str, Evidence] | None = None,
@@ -219,11 +220,7 @@ class _Diagnosis:
     """Labels of one folder, those of earlier runs too, and what is counted beside them."""
 
     def __init__(
-        self,
-        out: Path,
-        made_with: _MadeWith,
-        progress: Callable[[Episode, Failure | None], None] | None,
-        set_aside: Iterable[Episode],
+        self, out: Path, made_with: _MadeWith, progress: LabelProgress | None, set_aside: Iterable[Episode]
     ) -> None:
         """Take up the folder; what its labels are made with is on disk before the first one.
 
