@@ -207,5 +207,5 @@ async def _categories(stem: str) -> dict[str, Counter[str]]:
         if episode.outcome.status == "failure":
             label, _ = await diagnose_episode(episode, None, load_taxonomy())
             subset = episode.decisions[0].subset if episode.decisions else ()
-            counts[subset_label(subset)].update(label.primary)
+            counts[subset_label(subset)].update(label.causes)
     return counts

@@ -61,7 +61,7 @@ class Findings:
         counts: dict[str, Counter[str]] = {task: Counter() for task in self.tasks}
         for episode in self.of(arm):
             if episode.id in self.labels:
-                counts[episode.task_id].update(self.labels[episode.id].primary)
+                counts[episode.task_id].update(self.labels[episode.id].causes)
         return counts
 
 
@@ -174,7 +174,7 @@ def cases(folder: Path) -> str:
         winner, loser = ("learned", "prompted") if ours.successes > theirs.successes else ("prompted", "learned")
         score = f" {ours.successes} : {theirs.successes}" if data.comparison.trials > 1 else ""
         lost = [data.labels[key] for key in row.arms[loser].episodes if key in data.labels]
-        why = " + ".join(dict.fromkeys(code for label in lost for code in label.primary)) or DASH
+        why = " + ".join(dict.fromkeys(code for label in lost for code in label.causes)) or DASH
         chose = (_chosen(ours.subsets), _chosen(theirs.subsets))
         rows.append((row.task_id, winner + score, *chose, f"{loser}: {why}", _shown(data, row.task_id)))
     if not rows:
