@@ -8,6 +8,7 @@ from pathlib import Path
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.outcome_table import OutcomeRow
 from fama.episodes.records import CHARGED, Episode, LedgerRow, Status, known_total, role_group
+from fama.episodes.spending import known_part, new_tokens
 from fama.episodes.state import decision_steps
 from fama.selection.health import is_choice
 from fama.subsets import in_order, join_subset
@@ -42,7 +43,7 @@ class TokenUse:
     @property
     def from_cache(self) -> int | None:
         """Return the part of the input that a cache held; None where it is unknown, or more than was read."""
-        return _part(self.cached, self.charged_input)
+        return known_part(self.cached, self.charged_input)
 
     @property
     def new(self) -> int | None:
@@ -123,21 +124,8 @@ def token_use(episode: Episode) -> TokenUse:
         cached=known_total(row.cached_input_tokens for row in charged),
         charged_input=known_total(row.input_tokens for row in charged),
         output=known_total(row.output_tokens for row in charged),
-        help_new=_new(row for role in ("helper", "selector") for row in by_role[role]),
+        help_new=new_tokens([*by_role["helper"], *by_role["selector"]]),
     )
-
-
-def _new(rows: Iterable[LedgerRow]) -> int | None:
-    """Return the tokens of calls that no cache held; unknown where a call does not say it."""
-    counts = [(row.input_tokens, row.cached_input_tokens, row.total_tokens) for row in rows]
-    read, held, total = (known_total(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
-    cached = _part(held, read)
-    return None if total is None or cached is None else total - cached
-
-
-def _part(part: int | None, of: int | None) -> int | None:
-    """Return a part of a count; None where one is unknown or the part is more than all."""
-    return None if part is None or of is None or part > of else part
 
 
 def amount(count: float | None) -> float:

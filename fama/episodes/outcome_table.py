@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.record_faults import fault_of
 from fama.episodes.records import CHARGED, Episode, Record, Status, known_total, role_group, total_tokens
-from fama.episodes.spending import SPENT, CostUnit, Spent, known_sum
+from fama.episodes.spending import SPENT, CostUnit, Spent, known_part, known_sum
 from fama.episodes.state import state_after, state_at, state_to_json
 from fama.errors import BadInput, Missing
 from fama.files import replacing
@@ -80,7 +80,8 @@ class OutcomeRow(Record):
             return None
         if unit == "tokens":
             return float(self.tokens)
-        return None if self.tokens_cached is None else float(self.tokens - self.tokens_cached)
+        cached = known_part(self.tokens_cached, self.tokens - self.output_tokens)
+        return None if cached is None else float(self.tokens - cached)
 
 
 def episodes_to_rows(

@@ -31,9 +31,20 @@ def spent_from(ledger: Iterable[LedgerRow], turn: int = 0) -> Remaining:
     """Return what the charged calls of a ledger took from decision ``turn`` on."""
     rows = [row for row in ledger if role_group(row.role) in CHARGED and (row.turn or 0) >= turn]
     total = known_total(row.total_tokens for row in rows)
-    cached = known_total(row.cached_input_tokens for row in rows)
-    new = None if total is None or cached is None else total - cached
-    return Remaining(tokens=total, new_tokens=new, seconds=round(sum(row.seconds for row in rows), 3))
+    return Remaining(tokens=total, new_tokens=new_tokens(rows), seconds=round(sum(row.seconds for row in rows), 3))
+
+
+def new_tokens(rows: Sequence[LedgerRow]) -> int | None:
+    """Return the tokens of calls that no cache held; None where a call does not say it."""
+    total = known_total(row.total_tokens for row in rows)
+    read = known_total(row.input_tokens for row in rows)
+    cached = known_part(known_total(row.cached_input_tokens for row in rows), read)
+    return None if total is None or cached is None else total - cached
+
+
+def known_part(part: int | None, of: int | None) -> int | None:
+    """Return a part of a count; None where one is unknown or the part is more than all."""
+    return None if part is None or of is None or part > of else part
 
 
 class Spent(Record):

@@ -77,6 +77,7 @@ def test_outcome_rows_become_examples() -> None:
         ("new_tokens", {}, 140.0),
         ("new_tokens", {"tokens_cached": 900}, 1.0),  # its logarithm is learned
         ("new_tokens", {"tokens_cached": None}, None),
+        ("new_tokens", {"tokens_cached": 890, "output_tokens": 20}, None),  # more than was read
         ("new_tokens", {"tokens": 0, "tokens_cached": 0}, None),
         ("seconds", {}, 2.5),
         ("seconds", {"seconds": None}, None),
@@ -84,7 +85,7 @@ def test_outcome_rows_become_examples() -> None:
 )
 def test_a_row_costs_what_is_priced(unit: CostUnit, changes: dict[str, Any], expected: float | None) -> None:
     one = outcome_rows(make_tasks(1), per_task=1)[0]
-    one = one.model_copy(update={"tokens": 900, "tokens_cached": 760, "seconds": 2.5} | changes)
+    one = one.model_copy(update={"tokens": 900, "tokens_cached": 760, "output_tokens": 0, "seconds": 2.5} | changes)
     assert outcome_examples([one], POOL, cost=unit).examples[0].tokens == expected
 
 
