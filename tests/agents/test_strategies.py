@@ -151,6 +151,13 @@ def test_a_log_s_own_flag_is_not_sent(name: str) -> None:
     assert prompt(name, flagged).messages == prompt(name).messages
 
 
+def test_a_stated_role_of_a_tool_is_not_sent() -> None:
+    schema = {"type": "object", "properties": {"x-fama-role": {"type": "string"}}}
+    tool = ToolSpec(name="switch", description="", parameters=json.dumps({**schema, "x-fama-role": "write"}))
+    sent = FunctionCalling().prompt(HISTORY, POLICY, (tool,)).tools
+    assert [one["function"]["parameters"] for one in sent] == [schema]
+
+
 def test_fc_reads_calls_json_and_prose() -> None:
     asked = prompt("fc", note="Be brief.")
     native = ToolCall(id="x", function=FunctionCall(name="close", arguments="{}"))

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from fama.agents.strategies.parser import ParseFailure
 from fama.envs.base import Action
-from fama.episodes.records import Message, ToolCall, ToolSpec
+from fama.episodes.records import ROLE_KEY, Message, ToolCall, ToolSpec
 from fama.episodes.state import RESPOND
 from fama.models.base import ChatReply
 from fama.models.prefix import shown
@@ -134,8 +134,9 @@ def signature(tool: ToolSpec) -> str:
 
 
 def tool_json(tool: ToolSpec) -> Chat:
-    """Return a tool in the OpenAI form of native function calling."""
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema_dict()}
+    """Return a tool in the OpenAI form of native function calling, without its role: servers refuse unknown keys."""
+    schema = {key: value for key, value in tool.schema_dict().items() if key != ROLE_KEY}
+    function = {"name": tool.name, "description": tool.description, "parameters": schema}
     return {"type": "function", "function": function}
 
 
