@@ -77,7 +77,7 @@ async def collect_notes(
                 await asyncio.wait(begun.values())
         finally:
             for task in begun.values():
-                if not task.cancel():  # it has ended, and is billed in any case
+                if not task.cancel() and not task.cancelled():  # it has ended, and is billed in any case
                     late = task.exception() or task.result()
                     ledger += late.ledger if isinstance(late, HelperReply) else billed(late)
         raise

@@ -32,6 +32,8 @@ _OVERFLOW = re.compile(
     r"reduce the length of (?:the|your) (?:messages|prompt|input)|longer than the (?:model|maximum)",
     re.IGNORECASE,
 )
+#: Words that name a JSON schema in what servers say of it.
+SCHEMA_WORDS = ("response_format", "schema", "grammar", "guided")
 #: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
 #: again, Google, pydantic as Mistral has it, Groq, Anthropic three times), of a field that they miss (Google,
 #: DeepSeek), of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint), and of JSON schemas.
@@ -51,7 +53,7 @@ _CONTESTING = (
     r"conversation (role)s must alternate",
     r"unexpected (role) '?user'? after role '?tool",
     r"\b(system) role (?:is )?not supported",
-    r"(response_format|schema|grammar|guided)",
+    rf"({'|'.join(SCHEMA_WORDS)})",
 )
 _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)
 _OVERFLOW_NEVER = frozenset({401, 402, 403, 404, 429})

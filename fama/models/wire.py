@@ -20,7 +20,7 @@ from fama.models.content import read_content, read_refusal, read_thought
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
 from fama.models.prices import Price
 from fama.models.reply_calls import reply_calls
-from fama.models.server_errors import contested_fields, error_words, find_error
+from fama.models.server_errors import SCHEMA_WORDS, contested_fields, error_words, find_error
 from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value
 
@@ -116,7 +116,7 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
         return _without_system(body["messages"])
     if field in ("thought_signature", "reasoning_content"):
         return any([_without_thought(message, field) for message in body["messages"]])
-    if field in ("response_format", "schema", "grammar", "guided"):
+    if field in SCHEMA_WORDS:
         return body.pop("response_format", None) is not None
     if field in ("stop", "seed") and field in body:
         del body[field]
@@ -162,7 +162,7 @@ class ContestedFields:
         """Tell once what changes by fields."""
         if "seed" in fields:
             log.warning("%s: the server takes no seed; above temperature 0, no reply can be drawn again", self._name)
-        if {"response_format", "schema", "grammar", "guided"} & set(fields):
+        if set(SCHEMA_WORDS) & set(fields):
             log.warning("%s: the server takes no such JSON schema; answers are read as they come", self._name)
         if thoughts := sorted({"thought_signature", "reasoning_content"} & set(fields)):
             log.warning("%s: the server wants %s back with calls; it gets none", self._name, thoughts[0])
