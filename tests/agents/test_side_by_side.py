@@ -83,6 +83,16 @@ def test_what_was_spent_beside_a_call_that_failed_is_billed() -> None:
     assert ledger[2].input_tokens == 11
 
 
+def test_a_call_that_was_cancelled_from_within_hides_no_other_failure() -> None:
+    def reply(request: ChatRequest) -> str:
+        if request.role == "helper:Memory":
+            raise asyncio.CancelledError
+        raise CallFailed(request.role, ())
+
+    with pytest.raises(CallFailed, match="helper:DCE"):
+        notes_of(SlowModel(reply, SLOW), [], 6)
+
+
 async def test_an_interrupted_decision_leaves_no_call_behind() -> None:
     model, state = SlowModel(answer, dict.fromkeys(SLOW, 30.0)), busy_state()
     asked = collect_notes(state, POOL, POOL_OF_SIX, model, 7, [], 0, agent_request(Act(), state), 6)
