@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from eval.metrics.formats import DASH
 from eval.report.table_format import Table, TableCell
 
-_NEEDED = r"\usepackage{booktabs}"
+#: What the first line of every table begins with, by which a later report knows the tables of an earlier one.
+FIRST_WORDS = r"% Needs \usepackage{booktabs}."
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def latex(table: Table, width: Width = PAGE) -> str:
     absent = [name for index, name in enumerate(table.columns) if index not in shown]
     alignment = "".join("l" if index == 0 or _is_text(table, index) else "r" for index in shown)
     heads = [_head(table, index, side) for index, side in zip(shown, alignment, strict=True)]
-    lines = [f"% Needs {_NEEDED}. Fits a width of {width.inches} in at 10 pt."]
+    lines = [f"{FIRST_WORDS} Fits a width of {width.inches} in at 10 pt."]
     if absent:
         lines.append(" ".join(f"% Left out for width: {' · '.join(absent)}.".split()))  # a comment ends with its line
     lines += [

@@ -13,7 +13,7 @@ from eval.compare.comparison import read_comparison
 from eval.compare.schema import Comparison, TaskCell
 from eval.metrics.formats import count, p_statement, percent
 from eval.report.figures import figures, inline_svg, save_figure
-from eval.report.latex import WIDTHS, latex
+from eval.report.latex import FIRST_WORDS, WIDTHS, latex
 from eval.report.narrative import headline_answers
 from eval.report.table_format import Table, markdown, md
 from eval.report.tables import comparison_tables, judged_tasks
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, NOTES = "report.html", "report.md"
+FIGURE_KINDS = ("png", "pdf")
 CAPTIONS = {
     "success_over_tokens": "Success over tokens",
     "success_over_new_tokens": "Success over tokens that no cache held",
@@ -44,6 +45,8 @@ class WrittenReport:
 def write_report(folder: Path) -> WrittenReport:
     """Read ``comparison.json`` and the episodes behind it, and write the report beside it.
 
+    Tables and figures of an earlier report that this one has not are removed.
+
     Raises:
         BadInput: there is no comparison, or the episodes are damaged.
     """
@@ -62,10 +65,19 @@ def write_report(folder: Path) -> WrittenReport:
             files.append(folder / "tables" / f"{table.name}{width.suffix}.tex")
             write_atomically(files[-1], latex(table, width))
     for name, figure in drawn.items():
-        for kind in ("png", "pdf"):
+        for kind in FIGURE_KINDS:
             files.append(folder / "figures" / f"{name}.{kind}")
             _save(figure, files[-1])
+    for file in _reported(folder) - set(files):
+        file.unlink()
     return WrittenReport(tuple(files), len(shown))
+
+
+def _reported(folder: Path) -> set[Path]:
+    """Return the tables and figures that reports of the folder wrote; files of other people's are none."""
+    drawn = {folder / "figures" / f"{name}.{kind}" for name in CAPTIONS for kind in FIGURE_KINDS}
+    written = {file for file in (folder / "tables").glob("*.tex") if file.read_bytes().startswith(FIRST_WORDS.encode())}
+    return written | {file for file in drawn if file.is_file()}
 
 
 def _told(comparison: Comparison) -> list[dict[str, str]]:

@@ -183,6 +183,19 @@ def test_every_table_is_written_in_all_forms(folder: Path) -> None:
     assert (folder / "figures" / "differences.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_an_earlier_report_had_and_this_one_has_not_is_removed(folder: Path) -> None:
+    before = {path: path.read_bytes() for kind in ("tables", "figures") for path in (folder / kind).iterdir()}
+    earlier = [folder / "tables" / "curves.tex", folder / "figures" / "curves.pdf"]
+    earlier[0].write_bytes(before[folder / "tables" / "cost.tex"])
+    earlier[1].write_bytes(before[folder / "figures" / "differences.pdf"])
+    own = [folder / "tables" / "mine.tex", folder / "figures" / "mine.pdf", folder / "tables" / "success.csv"]
+    for path in own:
+        path.write_text("of somebody else", encoding="utf-8")
+    write_report(folder)
+    left = {path for kind in ("tables", "figures") for path in (folder / kind).iterdir()}
+    assert left == {*before, *own} and not left & {*earlier}
+
+
 def test_equal_arms_are_both_the_best_and_the_cheaper_one_comes_first() -> None:
     """Of three trials each solves as many; the sums of their rates differ in the last bit by the order of the tasks."""
     solved = [0, 1, 1, 3, 1, 2, 3, 0, 2, 1, 3, 2, 0, 1, 3, 2, 1, 0, 2, 2]
