@@ -9,6 +9,7 @@ import pytest
 
 from fama.cli import main
 from fama.episodes.importers.base import IMPORTERS
+from fama.episodes.importers.inspect_terms import exported_arm
 from fama.episodes.records import (
     Decision,
     Episode,
@@ -20,7 +21,7 @@ from fama.episodes.records import (
     Outcome,
     ToolCall,
 )
-from fama.episodes.store import EpisodeStore
+from fama.episodes.store import EpisodeStore, read_episodes
 from tests.support.browsing import free_port, needs_browser, opened_browser, served
 
 inspect_log = pytest.importorskip("inspect_ai.log", reason="inspect-ai is not installed: pip install -e '.[inspect]'")
@@ -87,7 +88,10 @@ def test_what_is_exported_comes_back(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [(m.role, m.content, m.tool_calls) for m in one.messages] == [
         (m.role, m.content, m.tool_calls) for m in MESSAGES
     ]
-    assert [(r.input_tokens, r.cached_input_tokens, r.output_tokens) for r in one.ledger] == [(70, 20, 9)]
+    exported = episode("t1", 0, good)
+    assert (one.benchmark, one.strategy, one.selector) == ("helpdesk", "act", "TSA")
+    assert (one.ledger, one.decisions) == (exported.ledger, exported.decisions)
+    assert [e.key for e in (one, two, three)] == [e.key for e in read_episodes(tmp_path / "run") if e.selector == "TSA"]
     header = inspect_log.read_eval_log(str(files[0]), header_only=True)
     assert header.eval.task == "helpdesk/shop" and header.results.scores[0].metrics["accuracy"].value == 0.5
 
@@ -97,7 +101,7 @@ def test_notes_stand_beside_the_message_that_they_came_before(tmp_path: Path) ->
     assert main(["export", str(tmp_path / "run"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
     (path,) = (tmp_path / "logs").glob("*.eval")
     (sample,) = inspect_log.read_eval_log(str(path)).samples
-    assert sample.messages[2].metadata == {"notes": [{"helper": "TSA", "text": "Look."}]}
+    assert sample.messages[2].metadata == {"notes": [{"helper": "TSA", "text": "Look.", "tokens": 2}]}
     assert "Look." not in "".join(message.text for message in sample.messages)
     assert [one["message_index"] for one in sample.metadata["decisions"]] == [2]
     assert "notes" not in sample.metadata["decisions"][0]
@@ -112,6 +116,26 @@ def test_arms_that_differ_in_their_user_are_files_of_their_own(tmp_path: Path) -
         store.append(one)
     assert main(["export", str(tmp_path / "in"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
     assert len(list((tmp_path / "logs").glob("*.eval"))) == 2
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {}, {"strategy": "act"}, {"exporter": "other", "benchmark": "b"}, {"exporter": "fama", "x": 1}]
+)
+def test_only_an_exported_log_names_its_arm(metadata: dict[str, Any] | None) -> None:
+    assert exported_arm(metadata) == {}
+    named = {**(metadata or {}), "exporter": "fama", "selector": "TSA", "strategy": 3, "variant": ""}
+    assert exported_arm(named).get("selector") == "TSA" and not {"strategy", "variant"} & exported_arm(named).keys()
+
+
+def test_imported_arms_that_differ_in_their_user_stay_apart(tmp_path: Path) -> None:
+    done = Outcome(status="success", reason="done")
+    for user in ("u", "v"):
+        one = episode("t", 0, done).model_copy(update={"id": user, "user_model": user, "settings": "a=1"})
+        EpisodeStore(tmp_path / "in").append(one)
+    assert main(["export", str(tmp_path / "in"), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
+    assert main(["import", "inspect", str(tmp_path / "logs"), "--out", str(tmp_path / "back")]) == 0
+    keys = {str(one.key) for one in read_episodes(tmp_path / "back")}
+    assert keys == {str(one.key) for one in read_episodes(tmp_path / "in")} and len(keys) == 2
 
 
 def exported(folder: Path, *episodes: Episode) -> Path:
@@ -152,6 +176,9 @@ def test_a_sum_of_unknown_counts_is_unknown(tmp_path: Path, rows: tuple[LedgerRo
     (sample,) = inspect_log.read_eval_log(str(path)).samples
     assert sample.metadata.get("unknown_usage") == (["m/1.5b"] if sums[0] is None else None)
     assert ("m/1.5b" in sample.model_usage) is (sums[0] is not None) and "user" in sample.model_usage
+    log = inspect_log.read_eval_log(str(path))
+    log.eval.metadata = None  # as another tool's log, whose counts are sums by model
+    inspect_log.write_eval_log(log, str(path))
     (back,) = IMPORTERS.load("inspect")(path)
     (own,) = [bill for bill in back.ledger if bill.role == "agent"]
     assert sums == (

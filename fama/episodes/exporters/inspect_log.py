@@ -1,6 +1,5 @@
 """Episodes as Inspect logs, for its viewer: one ``.eval`` file per arm."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fama.episodes.exporters.names import distinct_names
-from fama.episodes.importers.inspect_arguments import to_parse_error
+from fama.episodes.importers.inspect_terms import ARM_FIELDS, EXPORTED, EXPORTER, to_parse_error
 from fama.episodes.records import Decision, Episode, LedgerRow, Message, known_total
 from fama.episodes.records import ToolCall as OwnCall
 from fama.errors import BadInput
@@ -59,7 +58,8 @@ def _arm(episode: Episode) -> tuple[str, ...]:
 def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalMetric, EvalPlan, EvalResults, EvalScore, EvalSpec
 
-    benchmark, domain, backbone, strategy, selector, variant, _ = arm
+    benchmark, domain, backbone, strategy, selector, variant, config_hash = arm
+    named = dict(zip(ARM_FIELDS, (benchmark, strategy, selector, config_hash, variant), strict=True))
     ids = list(dict.fromkeys(episode.task_id for episode in episodes))
     decided = [episode for episode in episodes if episode.outcome.status != "error"]
     rate = sum(episode.outcome.status == "success" for episode in decided) / len(decided) if decided else 0.0
@@ -74,12 +74,7 @@ def _log(arm: tuple[str, ...], episodes: list[Episode]) -> Any:
             dataset=EvalDataset(name=domain, samples=len(ids), sample_ids=list(ids)),
             model=backbone or "unknown",
             config=EvalConfig(epochs=max(episode.trial for episode in episodes) + 1),
-            metadata={
-                "strategy": strategy,
-                "selector": selector,
-                "config_hash": episodes[0].config_hash,
-                **({"variant": variant} if variant else {}),
-            },
+            metadata={EXPORTER: EXPORTED, **{name: told for name, told in named.items() if told}},
         ),
         plan=EvalPlan(),
         results=EvalResults(total_samples=len(episodes), completed_samples=len(decided), scores=[score]),
@@ -141,11 +136,11 @@ def _message(message: Message, index: int, decision: Decision | None) -> Any:
         error = ToolCallError("unknown", text) if message.failed else None
         return ChatMessageTool(content=text, tool_call_id=message.tool_call_id, function=message.name, error=error)
     calls = [_call(call, index) for call in message.tool_calls or ()]
-    notes = [] if decision is None else [{"helper": note.helper, "text": note.text} for note in decision.notes]
+    notes = [] if decision is None else [note.model_dump() for note in decision.notes]
     return ChatMessageAssistant(
         content=text,
         tool_calls=calls or None,
-        metadata={"notes": json.loads(json.dumps(notes))} if notes else None,
+        metadata={"notes": notes} if notes else None,
     )
 
 

@@ -12,8 +12,8 @@ from fama.episodes.foreign.file_identity import settings_text
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.foreign.streams import LogRecord
 from fama.episodes.importers.base import read_episodes_of
-from fama.episodes.importers.inspect_arguments import from_parse_error
-from fama.episodes.records import Episode, LedgerRow, Outcome, Source
+from fama.episodes.importers.inspect_terms import exported_arm, from_parse_error
+from fama.episodes.records import Decision, Episode, LedgerRow, Note, Outcome, Source
 from fama.errors import BadInput
 from fama.hashing import content_hash
 from fama.redaction import shortened
@@ -27,9 +27,10 @@ def read(path: Path, **options: str) -> Iterator[Episode]:
 
     Options ``benchmark``, ``domain``, ``backbone`` and ``strategy`` win over it.
 
-    The benchmark is the log's task, a trial an epoch, the agent its solver. The first score decides: 1, true or ``C``
-    is a success. A sample that was invalidated is an error at the environment. An ``.eval`` file is read sample by
-    sample; Inspect's reader takes a ``.json`` log whole.
+    The benchmark is the log's task, a trial an epoch, the agent its solver; a log that ``fama export`` wrote names its
+    arm, and keeps its decisions, notes and ledger. The first score decides: 1, true or ``C`` is a success. A sample
+    that was invalidated is an error at the environment. An ``.eval`` file is read sample by sample; Inspect's reader
+    takes a ``.json`` log whole.
 
     Raises:
         BadInput: inspect-ai is not installed, or it cannot read the file.
@@ -77,29 +78,48 @@ def _episode(path: Path, spec: Any, sample: Any, options: dict[str, str]) -> Epi
     omitted: Counter[str] = Counter()
     settings = settings_text(spec.model_generate_config.model_dump(exclude_none=True))
     settings += [f"{key}={value}".replace(";", ",") for key, value in sorted((spec.solver_args or {}).items())]
+    arm = exported_arm(spec.metadata)
+    settings += [arm["variant"]] if "variant" in arm else []
     user = (spec.model_roles or {}).get("user")
     return Episode(
         id=content_hash(["inspect", spec.eval_id or path.name, sample.uuid or f"{sample.id}/{sample.epoch}"]),
-        benchmark=options.get("benchmark") or str(spec.task),
+        benchmark=options.get("benchmark") or arm.get("benchmark") or str(spec.task),
         benchmark_version=str(spec.task_version) if spec.task_version else None,
         domain=options.get("domain") or spec.dataset.name or "unknown",
         task_id=str(sample.id),
         trial=int(sample.epoch) - 1,
         backbone=options.get("backbone") or str(spec.model),
-        strategy=options.get("strategy"),
+        strategy=options.get("strategy") or arm.get("strategy"),
+        selector=arm.get("selector"),
         agent=spec.solver,
         user_model=None if user is None else str(user.model),
         settings="; ".join(settings) or None,
         messages=messages_of([_message(message) for message in sample.messages], omitted),
-        ledger=tuple(_bills(sample, str(spec.model))),
+        decisions=tuple(_exported_decisions(sample)) if arm else (),
+        ledger=tuple(_exported_ledger(sample) if arm else _bills(sample, str(spec.model))),
         outcome=outcome,
         reward=None if outcome.status == "error" else reward,
         reward_detail={} if name is None or reward is None else {str(name): reward},
+        config_hash=arm.get("config_hash"),
         package_version=__version__,
         source=Source(importer="inspect", file=path.name, omitted=dict(+omitted)),
         started_at=sample.started_at,
         seconds=sample.total_time,
     )
+
+
+def _exported_decisions(sample: Any) -> Iterator[Decision]:
+    """Yield the decisions of an exported sample, with the notes that stand beside their messages."""
+    for row in sample.metadata.get("decisions", ()):
+        decision = Decision.model_validate(row)
+        beside = sample.messages[decision.message_index :][:1]  # none where the model gave no answer
+        told = [note for message in beside for note in (message.metadata or {}).get("notes", ())]
+        yield decision.model_copy(update={"notes": tuple(map(Note.model_validate, told))})
+
+
+def _exported_ledger(sample: Any) -> Iterator[LedgerRow]:
+    """Yield every call of an exported sample, with its role; Inspect's own counts are sums by model."""
+    yield from map(LedgerRow.model_validate, sample.metadata.get("ledger", ()))
 
 
 def _as_reward(value: Any) -> float | None:
