@@ -8,6 +8,7 @@ from typing import Any
 from eval.readings.members import HALVES, Half, ReadingSet
 from fama.dialogue.calls import calls_of
 from fama.episodes.records import Episode, Message
+from fama.episodes.state import policy_of
 from fama.randomness import generator
 
 #: Characters of a packet that are aimed at, and what a tool's output is cut to, the most that keeps to it.
@@ -51,8 +52,7 @@ def policy(episodes: Iterable[Episode]) -> str:
     listed: dict[str, str] = {}
     called: dict[str, str] = {}
     for episode in episodes:
-        system = next((m.content or "" for m in episode.messages if m.role == "system"), "")
-        text = text or system
+        text = text or policy_of(episode.messages)
         called.update({call.name: "" for call in calls_of(episode.messages) if call.succeeded})
         listed.update({tool.name: tool.description.strip().partition(". ")[0] for tool in episode.tools})
     rows = [f"- {name}{': ' if told else ''}{told}" for name, told in sorted((listed or called).items())]

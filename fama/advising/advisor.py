@@ -144,7 +144,7 @@ class Advisor:
         Args:
             messages: OpenAI chat messages, dicts or objects of the SDK; never changed.
             tools: OpenAI tool definitions.
-            policy: the agent's instructions; the first system message when None.
+            policy: the agent's instructions; the system messages at the beginning when None.
             session: of the conversation's latest advice; looked up by the messages when None.
             ledger: gets the calls of helpers and selection, those of an advice that fails, too.
 

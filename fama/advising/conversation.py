@@ -12,7 +12,7 @@ from fama.advising.request_messages import content_key, known_as, read_messages
 from fama.agents.strategies.base import Chat
 from fama.episodes.foreign.logged_tools import functions_of
 from fama.episodes.records import Message, ToolSpec
-from fama.episodes.state import turn_of
+from fama.episodes.state import policy_of, policy_span, turn_of
 from fama.errors import BadInput
 from fama.models.prefix import AgentRequest
 from fama.text.clean import clean, clean_value
@@ -67,7 +67,8 @@ class Conversation:
 def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, policy: str | None) -> Conversation:
     """Read a request; nothing of the caller's is changed.
 
-    The policy is the first system or developer message where it is None; where it is given, it stands in for that one.
+    The policy is the first system or developer message and those directly behind it where it is None; where it is
+    given, it stands in for them.
 
     Raises:
         BadInput: messages or tools do not have the form of OpenAI's, or there is no message.
@@ -77,19 +78,16 @@ def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, poli
     if not chat:
         raise BadInput("messages: empty; give at least the user's first message")
     if policy is not None and not isinstance(policy, str):
-        raise BadInput(f"policy: a {type(policy).__name__}; give a text, or None for the first system message")
+        raise BadInput(f"policy: a {type(policy).__name__}; give a text, or None for that of the system messages")
     try:
         read = read_messages(chat)
     except BadInput as error:
         raise BadInput(f"{error}"[:400]) from None
     except _SHAPE_FAULTS as error:
         raise _unlike("messages", error) from None
-    first = next((index for index, message in enumerate(read) if message.role == "system"), None)
-    if policy is None:
-        told = "" if first is None else read[first].content or ""
-    else:
-        told = clean(policy)
-    rest = tuple(message for index, message in enumerate(read) if index != first)
+    begin, end = policy_span(read)
+    told = policy_of(read) if policy is None else clean(policy)
+    rest = (*read[:begin], *read[end:])
     history = (Message(role="system", content=told), *rest) if told else rest
     return Conversation(chat, raw_tools, told, _tools(raw_tools), history, turn_of(rest))
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from fama.dialogue.turns import shorten, spoken
 from fama.episodes.records import Episode, Evidence, Message
+from fama.episodes.state import policy_of
 from fama.text.tokens import estimate_tokens
 
 #: Characters a message may have, from roomy to tight; tried in order until the text fits.
@@ -17,8 +18,7 @@ def render_episode(episode: Episode, budget: int, focus: Collection[int] = ()) -
     neighbours; then words between agent and user away from the focus are left out, counted in their place. The
     policy is cut only where it alone takes more than half of the budget; calls stay, each by at least its name.
     """
-    policy = next((m.content or "" for m in episode.messages if m.role == "system"), "")
-    policy = _fit(policy, budget // 2)
+    policy = _fit(policy_of(episode.messages), budget // 2)
     near = {step + offset for step in focus for offset in (-1, 0, 1)}
     text = ""
     for sparse in (False, True):

@@ -40,7 +40,7 @@ class TurnReading:
 class VisibleState:
     """Everything visible before decision ``turn`` (0-based). It names no task and has no field from the future.
 
-    ``messages`` is the history without the system message and without notes; ``noted`` holds the
+    ``messages`` is the history without system messages and without notes; ``noted`` holds the
     notes injected before earlier decisions as (turn, note). ``readings`` are of every user turn, or
     empty where nobody reads by meaning.
     """
@@ -96,6 +96,19 @@ def _start(messages: Sequence[Message]) -> int:
     return 0
 
 
+def policy_span(messages: Sequence[Message]) -> tuple[int, int]:
+    """Return where the agent's rules begin and end: the first system message and those directly behind it."""
+    begin = next((index for index, message in enumerate(messages) if message.role == "system"), 0)
+    rest = (index for index in range(begin, len(messages)) if messages[index].role != "system")
+    return begin, next(rest, len(messages))
+
+
+def policy_of(messages: Sequence[Message]) -> str:
+    """Return the rules that the agent was given, of all messages in their span; empty where there are none."""
+    begin, end = policy_span(messages)
+    return "\n\n".join(message.content for message in messages[begin:end] if message.content)
+
+
 def state_after(episode: Episode) -> VisibleState:
     """Return a finished episode as a state, for the retrospective track only: no outcome, no reward, no gold."""
     return _state(episode, len(decision_steps(episode)), len(episode.messages))
@@ -103,10 +116,9 @@ def state_after(episode: Episode) -> VisibleState:
 
 def _state(episode: Episode, turn: int, end: int) -> VisibleState:
     before, decisions = episode.messages[:end], episode.decisions
-    policy = next((m.content or "" for m in before if m.role == "system"), "")
     noted = tuple((d.turn, note) for d in decisions[:turn] for note in d.notes)
     return VisibleState(
-        policy=policy,
+        policy=policy_of(before),
         tools=episode.tools,
         messages=tuple(m for m in before if m.role != "system"),
         turn=decisions[turn].turn if turn < len(decisions) else turn,

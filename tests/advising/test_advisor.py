@@ -16,7 +16,9 @@ from fama.advising.arguments import pool_settings, warn_of_other_notes
 from fama.advising.conversation import read_conversation
 from fama.advising.session import Session, Sessions
 from fama.agents.strategies.base import Placement
-from fama.episodes.state import TurnReading, VisibleState
+from fama.diagnosis.rendering import render_episode
+from fama.episodes.records import Episode, Message, Outcome
+from fama.episodes.state import TurnReading, VisibleState, state_after
 from fama.errors import BadInput, FamaError, ModelError
 from fama.helpers.base import HELPERS, HelperContext, HelperReply
 from fama.helpers.pool import forms_of
@@ -138,6 +140,34 @@ def test_what_was_noted_is_known_again_behind_another_time_of_day() -> None:
     assert keys("Now: 11:30:00 and more", USER, reply, thanks)[0] != [first]
     later = {"role": "user", "content": "The one of 9:06"}
     assert keys("Now: 11:30:00", USER, reply, thanks)[1] != keys("Now: 11:30:00", USER, reply, later)[1]
+
+
+def test_rules_in_several_messages_are_one_policy_for_all_who_read_it() -> None:
+    """Frameworks put rules, memory and the date into messages of their own; helpers saw the first one."""
+    rules, more = {"role": "system", "content": "Ask first."}, {"role": "developer", "content": "Never refund."}
+    late = {"role": "system", "content": "Be brief."}
+    joined = "Ask first.\n\nNever refund."
+    read = read_conversation([rules, more, USER, late], TOOLS, None)
+    assert read.policy == joined and [m.role for m in read.history] == ["system", "user", "system"]
+    assert [m.content for m in read.messages()] == [USER["content"]]
+    given = read_conversation([rules, more, USER], TOOLS, "Own rules.")
+    assert given.policy == "Own rules." and [m.role for m in given.history] == ["system", "user"]
+    greeted = [{"role": "assistant", "content": "Hi"}, late, USER]
+    assert (read_conversation([USER], TOOLS, None).policy, read_conversation(greeted, TOOLS, None).policy) == (
+        "",
+        "Be brief.",
+    )
+    said = tuple(Message(role="system", content=text) for text in ("Ask first.", "", "Never refund."))
+    logged = Episode(
+        id="e",
+        benchmark="b",
+        domain="d",
+        task_id="t",
+        messages=(*said, Message(role="user", content="Hello")),
+        outcome=Outcome(status="failure"),
+    )
+    assert state_after(logged).policy == joined
+    assert joined in render_episode(logged, 1000)
 
 
 @pytest.mark.parametrize("offered", [TOOLS, TOOLS[::-1], TOOLS[:1], None])
