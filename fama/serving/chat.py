@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from fama.serving.events import (
     ends_stream,
     event_data,
     failure_status,
+    first_said,
     is_failure,
 )
 from fama.serving.faults import Fault, too_many
@@ -41,6 +42,9 @@ Send = Callable[[dict[str, Any]], Any]
 _Whole = Callable[[dict[str, Any] | None], None]
 #: Bytes of a request that is read in milliseconds.
 _SHORT = 2**16
+#: Pieces of a stream that are held back at most while its first event is waited for: some routers send comments first,
+#: which keep the client's connection open.
+_HELD = 4
 #: Failures of notes with which the upstream does not take a request: this one, and so many before it that it got none.
 _UNTAKEN, _PAUSED = "refused", "refused_before"
 
@@ -256,7 +260,7 @@ class ChatEndpoint:
     ) -> bool:
         """Pass the events on as they come: byte for byte, but for an opening that the upstream repeats.
 
-        Of a request with notes the first piece is waited for: it may refuse them, behind a 200 (SGLang, vLLM).
+        Of a request with notes the first event is waited for: it may refuse them, behind a 200 (SGLang, vLLM).
         The reply is whole at ``[DONE]``: clients go then, and whatever becomes of the upstream takes nothing from it.
         One that goes before, at the last ``finish_reason``, has had it, too.
         """
@@ -266,9 +270,8 @@ class ChatEndpoint:
         watched = noted or asked.failure == _UNTAKEN
         unpacked = opening is not None or kept is not None or watched
         pieces = self._upstream.pieces(response, unpacked)
-        first = await anext(pieces, b"") if watched and is_success(response) else b""
-        begun = splitter.feed(first)
-        if is_success(response) and not self._is_taken(asked, noted, event_data(begun[0]) if begun else None):
+        first, begun = await _beginning(pieces, splitter) if watched and is_success(response) else (b"", [])
+        if is_success(response) and not self._is_taken(asked, noted, event_data(first_said(begun) or b"")):
             return False
         headers = [*reply_headers(response, unpacked), *advice_headers(asked.advice, asked.failure)]
         await answer.start(response.status, headers)
@@ -363,6 +366,18 @@ def _is_stream(response: aiohttp.ClientResponse, asked: dict[str, Any]) -> bool:
     """Return whether a reply is passed on as it comes: events, or what was asked for as such and is not said to be."""
     media = response.headers.get("content-type", "").lower()
     return media.startswith("text/event-stream") or (not media and is_success(response) and asked.get("stream") is True)
+
+
+async def _beginning(pieces: AsyncIterator[bytes], splitter: EventSplitter) -> tuple[bytes, list[bytes]]:
+    """Return a stream's bytes up to the piece with its first event that says something, and the events in them."""
+    read: list[bytes] = []
+    events: list[bytes] = []
+    async for piece in pieces:
+        read.append(piece)
+        events += splitter.feed(piece)
+        if len(read) == _HELD or first_said(events) is not None:
+            break
+    return b"".join(read), events
 
 
 async def _disconnected(receive: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from fama.advising.repeated_notes import StreamedReply, ends_words
@@ -49,7 +50,7 @@ class EventSplitter:
 
 def event_data(event: bytes) -> dict[str, Any] | None:
     """Return the JSON object that an event carries; None for ``[DONE]``, comments and anything else."""
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    lines = _data_lines(event)
     if not lines:
         return None
     try:
@@ -61,7 +62,16 @@ def event_data(event: bytes) -> dict[str, Any] | None:
 
 def ends_stream(event: bytes) -> bool:
     """Return whether an event says that the stream is over."""
-    return any(line.startswith(b"data:") and line[5:].strip() == b"[DONE]" for line in event.splitlines())
+    return b"[DONE]" in _data_lines(event)
+
+
+def first_said(events: Iterable[bytes]) -> bytes | None:
+    """Return the first event that says something, behind comments that only keep the connection open."""
+    return next(filter(_data_lines, events), None)
+
+
+def _data_lines(event: bytes) -> list[bytes]:
+    return [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
 
 
 def choices_of(tree: dict[str, Any]) -> list[dict[str, Any]]:

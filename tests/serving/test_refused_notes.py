@@ -110,6 +110,32 @@ def test_a_refusal_behind_a_200_is_one(
     assert served.count("fama_advice_failures_total") == 1, "refused for its own sake"
 
 
+WAIT, REFUSAL = b": OPENROUTER PROCESSING\n\n", b'data: {"error": {"message": "too long", "code": 400}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"),
+    [
+        ([WAIT, 0.05, REFUSAL], True),
+        ([WAIT, 0.05, WAIT, 0.05, WAIT, 0.05, REFUSAL], True),
+        ([WAIT + WAIT + REFUSAL], True),
+        ([REFUSAL[:9], 0.05, REFUSAL[9:30], 0.05, REFUSAL[30:]], True),
+        ([WAIT, 0.05] * 6 + [REFUSAL], False),
+    ],
+)
+def test_a_refusal_is_found_behind_comments_and_in_pieces(
+    sent: list[Any], refused: bool, served: Endpoint, upstream: ScriptedUpstream
+) -> None:
+    """OpenRouter keeps a connection open with comments; a client that waits long for a first byte goes away."""
+    fine = [*([WAIT, 0.05] * 6), *spoken("Fi", "ne.")]
+    upstream.answer = lambda asked: fine if asked["messages"] == CHAT else [*sent, DONE]
+    body = {"model": "m", "messages": CHAT, "stream": True}
+    reply = httpx.post(f"{served.base_url}/chat/completions", json=body)
+    assert ("ne." in reply.text, "too long" in reply.text) == (refused, not refused)
+    assert reply.headers.get("x-fama-failure") == ("refused" if refused else None)
+    assert reply.content == b"".join(p for p in (fine if refused else [*sent, DONE]) if isinstance(p, bytes))
+
+
 def asked_of(served: Endpoint, model: str = "m", first: str = "") -> httpx.Response:
     chat = [{"role": "user", "content": first}, {"role": "assistant", "content": "Yes?"}, *CHAT] if first else CHAT
     return httpx.post(f"{served.base_url}/chat/completions", json={"model": model, "messages": chat})
