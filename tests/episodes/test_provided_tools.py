@@ -9,7 +9,7 @@ import pytest
 
 from fama.dialogue.calls import calls_of
 from fama.episodes.foreign.logged_answers import answered
-from fama.episodes.foreign.logged_content import PARTS, THOUGHTS
+from fama.episodes.foreign.logged_content import MEDIA, PARTS, THOUGHTS
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.records import Message
 from tests.support.foreign_logs import SAID, imported, write_lines
@@ -222,3 +222,51 @@ def test_tools_of_the_provider_are_counted_not_refused(tmp_path: Path) -> None:
     (episode,) = imported(path, tmp_path / "out")
     assert [tool.name for tool in episode.tools] == ["f"]
     assert episode.source.omitted == {"tools of the provider": 2}
+
+
+PIXELS = "iVBORw0KGgo" * 1000
+TEXT_PART = {"type": "text", "text": "It is broken."}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXELS}},
+        {"type": "image", "data": PIXELS, "mimeType": "image/png"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXELS}"}},
+        {"type": "input_image", "image_url": f"data:image/png;base64,{PIXELS}"},
+        {"type": "file", "file": {"file_data": PIXELS}},
+    ],
+)
+def test_an_image_in_a_result_is_counted_and_no_text(part: dict[str, Any]) -> None:
+    """Its bytes were the result's words, which helpers read and judges paid for."""
+    shown = f"It is broken.\n[{part['type']}]"
+    called = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "look", "arguments": "{}"}}]}
+    omitted: Counter[str] = Counter()
+    plain = {"role": "tool", "tool_call_id": "c", "content": [TEXT_PART, part]}
+    assert messages_of([called, plain], omitted)[-1].content == shown
+    block = {"type": "tool_result", "tool_use_id": "c", "content": [TEXT_PART, part]}
+    assert messages_of([called, {"role": "user", "content": [block]}], omitted)[-1].content == shown
+    assert omitted == Counter({MEDIA: 2})
+
+
+def test_an_image_in_a_result_of_bedrock_is_counted_and_no_text() -> None:
+    image = {"image": {"format": "png", "source": {"bytes": PIXELS}}}
+    result = {"toolUseId": "t", "content": [{"text": "It is broken."}, image]}
+    omitted: Counter[str] = Counter()
+    (told,) = messages_of([{"role": "user", "content": [{"toolResult": result}]}], omitted)
+    assert (told.content, omitted) == ("It is broken.\n[image]", Counter({MEDIA: 1}))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"type": "file", "file": "a.txt"},
+        {"type": "image", "name": "front", "url": "https://shop.example/1.png"},
+        {"type": "document", "source": "archive"},
+        {"type": "media", "data": "x"},
+    ],
+)
+def test_a_tools_data_about_files_stays(row: dict[str, Any]) -> None:
+    told = messages_of([{"role": "tool", "tool_call_id": "c", "content": [row]}])[-1].content
+    assert told is not None and json.loads(told) == [row]

@@ -13,6 +13,9 @@ from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_state
 THOUGHTS, MEDIA, PARTS = "thoughts", "images, sounds and files", "parts of an unknown kind"
 EXTRA = "text parts with further fields"
 _MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data", "inlineData", "fileData")
+_INPUTS = frozenset({"input_image", "input_audio", "input_file"})
+#: Fields that say of what kind encoded data is.
+_MIME = ("mimeType", "mime_type", "mediaType", "media_type")
 _CALLS = frozenset(
     "tool_use server_tool_use mcp_tool_use toolUse tool_call tool-call function_call functionCall".split()
 )
@@ -103,18 +106,27 @@ def _has_parts(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(part, dict) and (_kind(part) in _RESULTS or _is_text(part)) for part in value)
+        and all(isinstance(part, dict) and (_kind(part) in _RESULTS or _is_shown(part)) for part in value)
     )
 
 
-def _is_text(part: Any) -> bool:
+def _is_shown(part: Any) -> bool:
+    """Return whether a part of a tool's result is a text or a medium for the model, and not the tool's data."""
+    return isinstance(part, dict) and (_is_text(part) or _is_media(part))
+
+
+def _is_text(part: dict[str, Any]) -> bool:
     """Return whether an object is a text part and nothing else."""
-    return (
-        isinstance(part, dict)
-        and _named_kind(part) in TEXT_KINDS
-        and isinstance(part.get("text"), str)
-        and not _further(part, _TEXT_FIELDS)
-    )
+    return _named_kind(part) in TEXT_KINDS and isinstance(part.get("text"), str) and not _further(part, _TEXT_FIELDS)
+
+
+def _is_media(part: dict[str, Any]) -> bool:
+    """Return whether an object gives an image, a sound or a file, and is not a tool's data about one."""
+    kind = _named_kind(part) or ""
+    if kind in _INPUTS:
+        return True
+    encoded = isinstance(part.get("data"), str) and any(isinstance(part.get(key), str) for key in _MIME)
+    return kind.startswith(_MEDIA) and (encoded or any(isinstance(part.get(key), dict) for key in ("source", kind)))
 
 
 def _further(part: dict[str, Any], known: frozenset[str]) -> bool:
@@ -154,12 +166,12 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
             told = as_text((error or "") if given in (None, "") else given)
             content.results.append(Result(call.id, call.name, told, bool(error)))
     elif kind == "toolResult":
-        content.results.append(_result(_of_bedrock(inner), True))
+        content.results.append(_result(_of_bedrock(inner), True, omitted))
     elif kind in _RESULTS or kind.endswith(_PROVIDED):
-        content.results.append(_result(inner, inner is part))
+        content.results.append(_result(inner, inner is part, omitted))
     elif is_thought(kind) or part.get("thought") is True:
         omitted[THOUGHTS] += 1
-    elif kind.startswith(_MEDIA) or kind in ("input_image", "input_audio", "input_file"):
+    elif kind.startswith(_MEDIA) or kind in _INPUTS:
         spoken = inner.get("transcript")
         omitted[MEDIA] += 0 if isinstance(spoken, str) else 1
         content.say(spoken if isinstance(spoken, str) else f"[{kind}]")
@@ -206,7 +218,7 @@ def _words(part: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _result(part: dict[str, Any], labelled: bool) -> Result:
+def _result(part: dict[str, Any], labelled: bool, omitted: Counter[str]) -> Result:
     """Return a result; ``labelled`` says that its part has labels beside the data, and is not the data alone."""
     ids = (part.get(key) for key in _RESULT_IDS)
     keys = (key for key in ("content", "output", "response", "result", "text") if part.get(key) is not None)
@@ -214,8 +226,9 @@ def _result(part: dict[str, Any], labelled: bool) -> Result:
     value: Any = next((part[key] for key in keys), rest or "")
     if isinstance(value, dict) and name_of(part.get("type")) == "tool-result" and value.keys() <= _TYPED:
         value = value.get("value", value)  # the AI SDK's, whose type says what the value is
-    if isinstance(value, list) and value and all(map(_is_text, value)):
-        value = "\n".join(piece["text"] for piece in value)
+    if isinstance(value, list) and value and all(map(_is_shown, value)):
+        omitted.update(MEDIA for piece in value if _is_media(piece))
+        value = "\n".join(f"[{_kind(piece)}]" if _is_media(piece) else piece["text"] for piece in value)
     name = name_of(part.get("name")) or name_of(part.get("toolName"))
     call_id = next((found for one in ids if (found := name_of(one))), None)
     return Result(call_id, name, as_text(value), labelled and is_flagged(part))
@@ -232,6 +245,9 @@ def _of_bedrock(result: dict[str, Any]) -> dict[str, Any]:
 def _with_type(part: dict[str, Any]) -> dict[str, Any]:
     if part.keys() == {"json"}:
         return {"type": "text", "text": as_text(part["json"])}
+    if len(part) == 1 and isinstance(given := next(iter(part.values())), dict):
+        kind = next(iter(part))
+        return {"type": kind, **given} if kind in _MEDIA else part
     return {"type": "text", **part} if part.keys() == {"text"} else part
 
 
