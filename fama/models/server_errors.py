@@ -36,7 +36,8 @@ _OVERFLOW = re.compile(
 SCHEMA_WORDS = ("response_format", "schema", "grammar", "guided")
 #: What servers say of a parameter that they do not take, each with its name (OpenAI and others, LiteLLM, xAI, OpenAI
 #: again, Google, pydantic as Mistral has it, Groq, Anthropic three times), of a field that they miss (Google,
-#: DeepSeek), of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint), and of JSON schemas.
+#: DeepSeek), of the order of roles (templates of Gemma and Mistral, Mistral's own endpoint), of messages without words
+#: (Anthropic twice, Amazon), and of JSON schemas.
 _CONTESTING = (
     r"unsupported parameters?\W{1,9}(\w{1,40})",
     r"does not support (?:the )?parameters?\W{1,9}(\w{1,40})",
@@ -53,6 +54,9 @@ _CONTESTING = (
     r"conversation (role)s must alternate",
     r"unexpected (role) '?user'? after role '?tool",
     r"\b(system) role (?:is )?not supported",
+    r"text (content) blocks must (?:be non-empty|contain non-whitespace)",
+    r"must have non-empty (content)\b",
+    r"text field in the (content)block object\b.{0,80}\bis blank",
     rf"({'|'.join(SCHEMA_WORDS)})",
 )
 _CONTESTED = tuple(re.compile(words, re.IGNORECASE) for words in _CONTESTING)

@@ -36,6 +36,8 @@ _NO_SIGNATURE = "skip_thought_signature_validator"
 #: The agent's words between a result and a turn of the user, and the user's before an agent that speaks first, for
 #: servers that want some.
 _BETWEEN, _BEFORE = "Understood.", "Hello."
+#: What a message says that has no words, for servers that want some.
+_NO_WORDS = "(empty)"
 _OPENING = "Begin your reply with exactly this text and go on from its end:\n"
 
 
@@ -107,13 +109,16 @@ def put_otherwise(body: dict[str, Any], field: str) -> bool:
     ``top_p`` nor ``stop``; ``cut_at_stop`` then ends the reply. Claude takes one of ``temperature`` and ``top_p``, or
     none; both are 1 where they are left out. xAI takes no ``stop``. Mistral, Gemini and Claude take no ``seed``, which
     asks for the same reply again and changes none. Gemini and DeepSeek want the thoughts of their calls back, which no
-    history holds. Templates of Gemma and Mistral want roles to alternate, some of them none of the system. DeepSeek
+    history holds. Templates of Gemma and Mistral want roles to alternate, some of them none of the system. Claude takes
+    no message without words, such as a call without any beside it or the result of a tool that says nothing. DeepSeek
     takes no JSON schema, vLLM and Groq not every one: who asked for one reads what comes.
     """
     if field == "role":
         return _alternate(body["messages"])
     if field == "system":
         return _without_system(body["messages"])
+    if field == "content":
+        return any([_with_words(message) for message in body["messages"]])
     if field in ("thought_signature", "reasoning_content"):
         return any([_without_thought(message, field) for message in body["messages"]])
     if field in SCHEMA_WORDS:
@@ -183,6 +188,15 @@ def _without_thought(message: dict[str, Any], field: str) -> bool:
     for holder in changed:
         holder.update(told)
     return bool(changed)
+
+
+def _with_words(message: dict[str, Any]) -> bool:
+    """Say, in place, that a message without words has none; return whether it had none."""
+    content = message.get("content")
+    if not isinstance(content, str) or content.strip():
+        return False
+    message["content"] = None if message.get("tool_calls") else _NO_WORDS
+    return True
 
 
 def _alternate(messages: list[dict[str, Any]]) -> bool:

@@ -157,6 +157,31 @@ async def test_a_server_that_wants_thoughts_back_is_told_that_there_are_none(
 @pytest.mark.parametrize(
     "words",
     [
+        "messages: text content blocks must be non-empty",
+        "messages: text content blocks must contain non-whitespace text",
+        "messages.2: all messages must have non-empty content except for the optional final assistant message",
+        "The text field in the ContentBlock object at messages.1.content.0 is blank. Add text to the text field.",
+    ],
+)
+async def test_a_server_that_takes_no_message_without_words_gets_none(words: str, endpoint: Endpoint) -> None:
+    """Claude behind gateways; a call stands without words beside it, and a tool may say nothing."""
+    call = {"id": "abc", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    turn = {"role": "assistant", "content": "", "tool_calls": [call]}
+    user = {"role": "user", "content": "hi"}
+    history = (user, turn, {"role": "tool", "tool_call_id": "abc", "content": " "})
+    wanted = [user, {**turn, "content": None}, {**history[2], "content": "(empty)"}]
+    endpoint.answer = lambda asked: said("yes") if asked["messages"] == wanted else (400, {"error": {"message": words}})
+    async with chat_client(endpoint, "openai", retries=0) as model:
+        for _ in range(2):
+            assert (await model.complete(ChatRequest(messages=history, role="agent"))).text == "yes"
+        assert len(endpoint.asked) == 3 and endpoint.asked[0]["messages"] == list(history)
+        with pytest.raises(ModelError, match="content|Content"):
+            await model.complete(ChatRequest(messages=history[:1], role="agent"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         "Conversation roles must alternate user/assistant/user/assistant/...",
         "After the optional system message, conversation roles must alternate user and assistant roles except for",
         "Unexpected role 'user' after role 'tool'",

@@ -1,4 +1,4 @@
-"""What writes Inspect logs and what reads them agree on: the arm of an exported log, arguments that are no JSON object.
+"""The arm of an exported Inspect log, and arguments that are no JSON object, as its writer and its reader know them.
 
 Inspect keeps such arguments in the words of a parse error.
 """
