@@ -165,6 +165,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "seen-domains": lambda: findings.by_domain(DATA / "mixed-seen"),
     "fitted-diagnosis": lambda: stored_comparisons.tabulate(stored_comparisons.read_comparisons()),
     "kept-gain": lambda: kept_gain(_published("mixed-seen"), _published("mixed")),
+    **_compared("fourth-seen", "domains"),
+    "kept-gain-both": lambda: kept_gain(_published("mixed-seen", "fourth-seen"), _published("mixed", "fourth")),
     "trials": partial(reliability, "trials"),
     **{f"tau2-{domain}": partial(tau2, domain) for domain in ("mock", "retail", "airline")},
     "power": power,

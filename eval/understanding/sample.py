@@ -35,6 +35,7 @@ LATER = frozenset(
         "agents-fourth",
         "fourth",
         "fourth-0.5b",
+        "fourth-seen",
         "fourth-setfit",
         "grid-mixed.episodes.jsonl.gz",
         "mixed",
