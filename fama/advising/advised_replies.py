@@ -35,7 +35,8 @@ def own_words(reply: Any, opening: str) -> Any:
     Raises:
         RefusedBehind200: it is an error that refuses the request.
     """
-    error = find_error(getattr(reply, "model_extra", None))
+    extra = getattr(reply, "model_extra", None)
+    error = find_error(extra and {**extra, "object": getattr(reply, "object", None)})
     if error is not None and error_status(error, 200) in REFUSALS:
         raise RefusedBehind200(error)
     if not opening:

@@ -18,6 +18,7 @@ from fama.models.base import ChatModel
 from fama.models.wire import Prefill
 from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
+from fama.selection.router.kinds.base import ROUTER_KINDS
 from fama.selection.selectors.learned import RouterSelector
 from fama.settings import BudgetSettings, Cadence, ExperimentSettings, HelperSettings, ModelSettings
 from fama.subsets import stated_form
@@ -113,7 +114,8 @@ def is_quick(router: RouterOrPath, selector: Selector, helpers: Mapping[str, Hel
     if not all(type(helper).__module__.startswith("fama.") for helper in helpers.values()):
         return False
     if isinstance(selector, RouterSelector):
-        return selector.router.embedder is None
+        kind = ROUTER_KINDS.load(selector.router.manifest.kind)
+        return selector.router.embedder is None and not kind.encodes and kind.__module__.startswith("fama.")
     if not isinstance(router, str):
         return False
     return type(selector).__module__.startswith("fama.") and not SELECTORS.traits(router).asks_model

@@ -6,24 +6,25 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fama
-from fama.advising.arguments import pool_settings, warn_of_other_notes
+from fama.advising.arguments import is_quick, pool_settings, warn_of_other_notes
 from fama.advising.conversation import read_conversation
 from fama.advising.session import Session, Sessions
 from fama.agents.strategies.base import Placement
-from fama.diagnosis.rendering import render_episode
-from fama.episodes.records import Episode, Message, Outcome
-from fama.episodes.state import TurnReading, VisibleState, state_after
+from fama.episodes.state import TurnReading, VisibleState
 from fama.errors import BadInput, FamaError, ModelError
 from fama.helpers.base import HELPERS, HelperContext, HelperReply
-from fama.helpers.pool import forms_of
+from fama.helpers.pool import build_pool, forms_of
 from fama.models.base import ChatRequest
-from fama.selection.base import Allowance, Selection
+from fama.selection.base import Allowance, Selection, SelectorContext
+from fama.selection.router.checkpoint import load_router
+from fama.selection.selectors.learned import LearnedSelector
 from fama.settings import HelperSettings
 from tests.support.order_requests import AGREED, BUSY, LOOKED_UP, PATTERNS, SYSTEM, TOOLS, USER, outcome
 from tests.support.slow_models import SlowModel
@@ -123,6 +124,17 @@ def test_an_episodes_selection_is_kept_for_the_conversation() -> None:
         assert len(asked) == 2
 
 
+def test_a_router_that_encodes_is_not_quick() -> None:
+    """One with an encoder of its own stood still on the endpoint's loop, and every request with it."""
+    router = load_router(LINEAR)
+    as_setfit = replace(router, manifest=router.manifest.model_copy(update={"kind": "setfit"}))
+    helpers = build_pool(HelperSettings())
+    one, other = (
+        LearnedSelector(found, SelectorContext(helpers, None), router.objective()) for found in (router, as_setfit)
+    )
+    assert is_quick(LINEAR, one, helpers) and not is_quick(LINEAR, other, helpers)
+
+
 def test_random_draws_belong_to_the_conversation() -> None:
     with fama.Advisor("random", helpers=PATTERNS) as one, fama.Advisor("random", helpers=PATTERNS) as other:
         drawn = [one.advise([USER], session=Session(f"conversation {n}")).subset for n in range(20)]
@@ -140,34 +152,6 @@ def test_what_was_noted_is_known_again_behind_another_time_of_day() -> None:
     assert keys("Now: 11:30:00 and more", USER, reply, thanks)[0] != [first]
     later = {"role": "user", "content": "The one of 9:06"}
     assert keys("Now: 11:30:00", USER, reply, thanks)[1] != keys("Now: 11:30:00", USER, reply, later)[1]
-
-
-def test_rules_in_several_messages_are_one_policy_for_all_who_read_it() -> None:
-    """Frameworks put rules, memory and the date into messages of their own; helpers saw the first one."""
-    rules, more = {"role": "system", "content": "Ask first."}, {"role": "developer", "content": "Never refund."}
-    late = {"role": "system", "content": "Be brief."}
-    joined = "Ask first.\n\nNever refund."
-    read = read_conversation([rules, more, USER, late], TOOLS, None)
-    assert read.policy == joined and [m.role for m in read.history] == ["system", "user", "system"]
-    assert [m.content for m in read.messages()] == [USER["content"]]
-    given = read_conversation([rules, more, USER], TOOLS, "Own rules.")
-    assert given.policy == "Own rules." and [m.role for m in given.history] == ["system", "user"]
-    greeted = [{"role": "assistant", "content": "Hi"}, late, USER]
-    assert (read_conversation([USER], TOOLS, None).policy, read_conversation(greeted, TOOLS, None).policy) == (
-        "",
-        "Be brief.",
-    )
-    said = tuple(Message(role="system", content=text) for text in ("Ask first.", "", "Never refund."))
-    logged = Episode(
-        id="e",
-        benchmark="b",
-        domain="d",
-        task_id="t",
-        messages=(*said, Message(role="user", content="Hello")),
-        outcome=Outcome(status="failure"),
-    )
-    assert state_after(logged).policy == joined
-    assert joined in render_episode(logged, 1000)
 
 
 @pytest.mark.parametrize("offered", [TOOLS, TOOLS[::-1], TOOLS[:1], None])

@@ -1,4 +1,4 @@
-"""Messages of a request that recent requests had, too, are read as they are read alone, and are the same objects."""
+"""Messages of requests: ones that recent requests had, too, are read as they are read alone; several hold the rules."""
 
 import copy
 import json
@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fama.advising import request_messages as read_once
+from fama.advising.conversation import read_conversation
 from fama.advising.request_messages import content_key, read_messages
+from fama.diagnosis.rendering import render_episode
 from fama.episodes.foreign.logged_messages import messages_of
+from fama.episodes.records import Episode, Message, Outcome
+from fama.episodes.state import state_after
 from fama.errors import BadInput
 from fama.text.clean import clean_value
+from tests.support.order_requests import TOOLS, USER
 
 IDS = st.sampled_from(["", "a", "b"]) | st.none()
 CALL = st.builds(
@@ -85,3 +90,31 @@ def test_keys_tell_values_apart_as_their_types_do() -> None:
     assert len({content_key(value) for value in values}) == len(values)
     long = json.loads(json.dumps({"content": "x" * 9, "parts": ["y", "y"]}))
     assert content_key(long) == content_key({"content": "".join(["xxxx", "xxxxx"]), "parts": ["y", "y"]})
+
+
+def test_rules_in_several_messages_are_one_policy_for_all_who_read_it() -> None:
+    """Frameworks put rules, memory and the date into messages of their own; helpers saw the first one."""
+    rules, more = {"role": "system", "content": "Ask first."}, {"role": "developer", "content": "Never refund."}
+    late = {"role": "system", "content": "Be brief."}
+    joined = "Ask first.\n\nNever refund."
+    read = read_conversation([rules, more, USER, late], TOOLS, None)
+    assert read.policy == joined and [m.role for m in read.history] == ["system", "user", "system"]
+    assert [m.content for m in read.messages()] == [USER["content"]]
+    given = read_conversation([rules, more, USER], TOOLS, "Own rules.")
+    assert given.policy == "Own rules." and [m.role for m in given.history] == ["system", "user"]
+    greeted = [{"role": "assistant", "content": "Hi"}, late, USER]
+    assert (read_conversation([USER], TOOLS, None).policy, read_conversation(greeted, TOOLS, None).policy) == (
+        "",
+        "Be brief.",
+    )
+    said = tuple(Message(role="system", content=text) for text in ("Ask first.", "", "Never refund."))
+    logged = Episode(
+        id="e",
+        benchmark="b",
+        domain="d",
+        task_id="t",
+        messages=(*said, Message(role="user", content="Hello")),
+        outcome=Outcome(status="failure"),
+    )
+    assert state_after(logged).policy == joined
+    assert joined in render_episode(logged, 1000)

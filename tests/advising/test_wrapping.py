@@ -295,6 +295,17 @@ async def test_a_request_that_is_refused_with_its_note_goes_without(
         assert advisor.failures == 5, "refused for its own sake"
 
 
+async def test_a_bare_error_behind_a_200_is_a_refusal(endpoint: Endpoint) -> None:
+    """As vLLM and SGLang wrote it, without an ``error`` around it."""
+    bare = {"object": "error", "message": "the prompt is too long", "type": "BadRequestError", "code": 400}
+    asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS}
+    endpoint.answer = lambda body: Words()(body) if body["messages"] == LOOKED_UP else (200, bare)
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
+        heard = [client.chat.completions.create(**asked), await other.chat.completions.create(**asked)]
+        assert [reply.choices[0].message.content for reply in heard] == [REPLY] * 2 and advisor.failures == 2
+
+
 async def test_a_model_that_takes_no_notes_gets_none_for_a_while(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:

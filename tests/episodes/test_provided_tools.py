@@ -225,7 +225,7 @@ def test_tools_of_the_provider_are_counted_not_refused(tmp_path: Path) -> None:
 
 
 PIXELS = "iVBORw0KGgo" * 1000
-TEXT_PART = {"type": "text", "text": "It is broken."}
+TEXT_PART: dict[str, Any] = {"type": "text", "text": "It is broken."}
 
 
 @pytest.mark.parametrize(
@@ -256,6 +256,31 @@ def test_an_image_in_a_result_of_bedrock_is_counted_and_no_text() -> None:
     omitted: Counter[str] = Counter()
     (told,) = messages_of([{"role": "user", "content": [{"toolResult": result}]}], omitted)
     assert (told.content, omitted) == ("It is broken.\n[image]", Counter({MEDIA: 1}))
+
+
+WRITTEN = "Refunds take 5 days."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": WRITTEN}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": WRITTEN}]}},
+        {"type": "document", "source": {"type": "content", "content": WRITTEN}, "title": "Policy"},
+    ],
+)
+def test_the_words_of_a_document_in_a_result_are_read(part: dict[str, Any]) -> None:
+    omitted: Counter[str] = Counter()
+    told = "\n".join([*(["Policy"] if "title" in part else []), WRITTEN, "It is broken."])
+    called = {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "look", "arguments": "{}"}}]}
+    plain = {"role": "tool", "tool_call_id": "c", "content": [part, TEXT_PART]}
+    assert messages_of([called, plain], omitted)[-1].content == told
+    block = {"type": "tool_result", "tool_use_id": "c", "content": [part, TEXT_PART]}
+    assert messages_of([called, {"role": "user", "content": [block]}], omitted)[-1].content == told
+    given = {"document": {"format": "txt", "name": "Policy", "source": {"text": WRITTEN}}}
+    found = {"toolUseId": "t", "content": [given, {"text": "It is broken."}]}
+    (bedrock,) = messages_of([{"role": "user", "content": [{"toolResult": found}]}], omitted)
+    assert bedrock.content == f"Policy\n{WRITTEN}\nIt is broken." and not omitted
 
 
 @pytest.mark.parametrize(

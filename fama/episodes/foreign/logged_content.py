@@ -122,11 +122,35 @@ def _is_text(part: dict[str, Any]) -> bool:
 
 def _is_media(part: dict[str, Any]) -> bool:
     """Return whether an object gives an image, a sound or a file, and is not a tool's data about one."""
-    kind = _named_kind(part) or ""
+    kind, source = _named_kind(part) or "", part.get("source")
+    if isinstance(source, dict) and (source.get("type") in ("text", "content") or {"text", "content"} & source.keys()):
+        return _written(source) is not None
     if kind in _INPUTS:
         return True
     encoded = isinstance(part.get("data"), str) and any(isinstance(part.get(key), str) for key in _MIME)
     return kind.startswith(_MEDIA) and (encoded or any(isinstance(part.get(key), dict) for key in ("source", kind)))
+
+
+def _written(source: dict[str, Any]) -> str | None:
+    """Return the words of a document, as Anthropic and Bedrock write what was found; None where it has none."""
+    parts = source.get("content")
+    if isinstance(parts, list) and parts and all(isinstance(part, dict) and _is_text(part) for part in parts):
+        return "\n".join(part["text"] for part in parts)
+    texts = (parts, source.get("text"), source.get("data") if source.get("type") == "text" else None)
+    return next((text for text in texts if isinstance(text, str)), None)
+
+
+def _shown(part: dict[str, Any], omitted: Counter[str]) -> str:
+    """Return what is shown of a part of a tool's result: its words, or its kind, which is counted."""
+    if _is_text(part):
+        return str(part["text"])
+    source = part.get("source")
+    words = _written(source) if isinstance(source, dict) else None
+    if words is None:
+        omitted[MEDIA] += 1
+        return f"[{_kind(part)}]"
+    title = part.get("title") or part.get("name")
+    return f"{title}\n{words}" if isinstance(title, str) else words
 
 
 def _further(part: dict[str, Any], known: frozenset[str]) -> bool:
@@ -171,6 +195,8 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
         content.results.append(_result(inner, inner is part, omitted))
     elif is_thought(kind) or part.get("thought") is True:
         omitted[THOUGHTS] += 1
+    elif kind.startswith(_MEDIA) and _is_media(part) and not isinstance(inner.get("transcript"), str):
+        content.say(_shown(part, omitted))
     elif kind.startswith(_MEDIA) or kind in _INPUTS:
         spoken = inner.get("transcript")
         omitted[MEDIA] += 0 if isinstance(spoken, str) else 1
@@ -227,8 +253,7 @@ def _result(part: dict[str, Any], labelled: bool, omitted: Counter[str]) -> Resu
     if isinstance(value, dict) and name_of(part.get("type")) == "tool-result" and value.keys() <= _TYPED:
         value = value.get("value", value)  # the AI SDK's, whose type says what the value is
     if isinstance(value, list) and value and all(map(_is_shown, value)):
-        omitted.update(MEDIA for piece in value if _is_media(piece))
-        value = "\n".join(f"[{_kind(piece)}]" if _is_media(piece) else piece["text"] for piece in value)
+        value = "\n".join(_shown(piece, omitted) for piece in value)
     name = name_of(part.get("name")) or name_of(part.get("toolName"))
     call_id = next((found for one in ids if (found := name_of(one))), None)
     return Result(call_id, name, as_text(value), labelled and is_flagged(part))

@@ -47,6 +47,7 @@ class RouterKind(ABC):
     ``traits`` are that selector's, ``files`` are files of its checkpoints beside the arrays, such as boosted trees,
     ``unknown`` are the arrays in which NaN stands for an unknown number; in others it is refused. ``predicts_success``
     False: the scores rank subsets and are no probability of success, so that none is calibrated, measured or reported.
+    ``encodes`` True: a state passes through an encoder of the kind's own, which takes longer than milliseconds.
     Methods raise ValueError or KeyError where the checkpoint lacks what the kind needs.
     """
 
@@ -56,6 +57,7 @@ class RouterKind(ABC):
     files: ClassVar[tuple[str, ...]] = ()
     unknown: ClassVar[frozenset[str]] = frozenset()
     predicts_success: ClassVar[bool] = True
+    encodes: ClassVar[bool] = False
 
     def __init__(self, stored: StoredRouter) -> None:
         self.stored = stored

@@ -42,6 +42,7 @@ class SetfitRouter(RouterKind):
     selector = "setfit"
     traits = SelectorTraits(setup="checkpoint", lead=7, rival=4)
     predicts_success = False
+    encodes = True
 
     def __init__(self, stored: StoredRouter) -> None:
         super().__init__(stored)
