@@ -15,7 +15,7 @@ from fama.models.server_errors import error_status, find_error
 
 
 class RefusedBehind200(Exception):
-    """A whole reply that is an error, and its status."""
+    """A reply, or the first chunk of one, that is an error, and its status."""
 
     def __init__(self, error: Any) -> None:
         super().__init__(f"{error}")
@@ -29,16 +29,21 @@ def refusal_in(error: Exception) -> bool:
     return (error_status(body, 200) if status is None and body else status) in REFUSALS
 
 
+def _check_taken(reply: Any) -> None:
+    """Raise RefusedBehind200 where a reply, or the first chunk of one, is an error that refuses the request."""
+    extra = getattr(reply, "model_extra", None)
+    error = find_error(extra and {**extra, "object": getattr(reply, "object", None)})
+    if error is not None and error_status(error, 200) in REFUSALS:
+        raise RefusedBehind200(error)
+
+
 def own_words(reply: Any, opening: str) -> Any:
     """Return a whole reply of a request with notes, its words without the opening.
 
     Raises:
         RefusedBehind200: it is an error that refuses the request.
     """
-    extra = getattr(reply, "model_extra", None)
-    error = find_error(extra and {**extra, "object": getattr(reply, "object", None)})
-    if error is not None and error_status(error, 200) in REFUSALS:
-        raise RefusedBehind200(error)
+    _check_taken(reply)
     if not opening:
         return reply
     for choice in getattr(reply, "choices", None) or ():
@@ -97,7 +102,10 @@ class AdvisedStream(Entered):
     def __init__(self, inner: Any, opening: str) -> None:
         super().__init__(inner)
         chunks = self._read(_Pieces(opening))
-        self._chunks: Iterator[Any] = chain([*islice(chunks, 1)], chunks)
+        first = [*islice(chunks, 1)]
+        for chunk in first:
+            _check_taken(chunk)
+        self._chunks: Iterator[Any] = chain(first, chunks)
 
     def _read(self, pieces: _Pieces) -> Iterator[Any]:
         for chunk in self._inner:
@@ -122,8 +130,9 @@ class AsyncAdvisedStream(AsyncEntered):
     async def begun(cls, inner: Any, opening: str) -> Self:
         """Return the stream when its first chunk has come, or raise what came."""
         chunks = _read_async(inner, _Pieces(opening))
-        first = [await anext(chunks, None)]
-        return cls(inner, _joined([chunk for chunk in first if chunk is not None], chunks))
+        first = await anext(chunks, None)
+        _check_taken(first)
+        return cls(inner, _joined([] if first is None else [first], chunks))
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._chunks

@@ -299,11 +299,22 @@ async def test_a_bare_error_behind_a_200_is_a_refusal(endpoint: Endpoint) -> Non
     """As vLLM and SGLang wrote it, without an ``error`` around it."""
     bare = {"object": "error", "message": "the prompt is too long", "type": "BadRequestError", "code": 400}
     asked: dict[str, Any] = {"model": "m", "messages": LOOKED_UP, "tools": TOOLS}
-    endpoint.answer = lambda body: Words()(body) if body["messages"] == LOOKED_UP else (200, bare)
+    events = f"data: {json.dumps(bare)}\n\ndata: [DONE]\n\n".encode()
+
+    def answer(body: dict[str, Any]) -> tuple[int, Any]:
+        refused = 200, events if body.get("stream") else bare
+        return Words()(body) if body["messages"] == LOOKED_UP else refused
+
+    endpoint.answer = answer
     with fama.Advisor("all", helpers=PATTERNS) as advisor:
         client, other = wrapped(endpoint, advisor), wrapped_async(endpoint, advisor)
         heard = [client.chat.completions.create(**asked), await other.chat.completions.create(**asked)]
         assert [reply.choices[0].message.content for reply in heard] == [REPLY] * 2 and advisor.failures == 2
+        asked["model"] = "n"
+        chunks = [*client.chat.completions.create(**asked, stream=True)]
+        chunks += [chunk async for chunk in await other.chat.completions.create(**asked, stream=True)]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == REPLY * 2
+        assert advisor.failures == 4
 
 
 async def test_a_model_that_takes_no_notes_gets_none_for_a_while(

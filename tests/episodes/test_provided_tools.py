@@ -290,6 +290,9 @@ def test_the_words_of_a_document_in_a_result_are_read(part: dict[str, Any]) -> N
         {"type": "image", "name": "front", "url": "https://shop.example/1.png"},
         {"type": "document", "source": "archive"},
         {"type": "media", "data": "x"},
+        {"type": "article", "source": {"text": "Refunds take 5 days."}, "score": 0.5},
+        {"source": {"content": "Refunds take 5 days."}},
+        {"type": "document", "source": {"text": "Refunds take 5 days."}, "score": 0.5},
     ],
 )
 def test_a_tools_data_about_files_stays(row: dict[str, Any]) -> None:

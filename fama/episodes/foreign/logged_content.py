@@ -16,6 +16,8 @@ _MEDIA = ("image", "audio", "video", "file", "document", "media", "inline_data",
 _INPUTS = frozenset({"input_image", "input_audio", "input_file"})
 #: Fields that say of what kind encoded data is.
 _MIME = ("mimeType", "mime_type", "mediaType", "media_type")
+#: Fields of a document whose words are given: it is read without them.
+_DOCUMENT_FIELDS = frozenset({"type", "source", "title", "name", "format", "context", "citations", "cache_control"})
 _CALLS = frozenset(
     "tool_use server_tool_use mcp_tool_use toolUse tool_call tool-call function_call functionCall".split()
 )
@@ -123,12 +125,14 @@ def _is_text(part: dict[str, Any]) -> bool:
 def _is_media(part: dict[str, Any]) -> bool:
     """Return whether an object gives an image, a sound or a file, and is not a tool's data about one."""
     kind, source = _named_kind(part) or "", part.get("source")
-    if isinstance(source, dict) and (source.get("type") in ("text", "content") or {"text", "content"} & source.keys()):
-        return _written(source) is not None
     if kind in _INPUTS:
         return True
+    if not kind.startswith(_MEDIA):
+        return False
+    if isinstance(source, dict) and (source.get("type") in ("text", "content") or {"text", "content"} & source.keys()):
+        return _written(source) is not None and not _further(part, _DOCUMENT_FIELDS)
     encoded = isinstance(part.get("data"), str) and any(isinstance(part.get(key), str) for key in _MIME)
-    return kind.startswith(_MEDIA) and (encoded or any(isinstance(part.get(key), dict) for key in ("source", kind)))
+    return encoded or any(isinstance(part.get(key), dict) for key in ("source", kind))
 
 
 def _written(source: dict[str, Any]) -> str | None:
@@ -195,12 +199,9 @@ def _read_part(part: Any, content: LoggedContent, omitted: Counter[str]) -> None
         content.results.append(_result(inner, inner is part, omitted))
     elif is_thought(kind) or part.get("thought") is True:
         omitted[THOUGHTS] += 1
-    elif kind.startswith(_MEDIA) and _is_media(part) and not isinstance(inner.get("transcript"), str):
-        content.say(_shown(part, omitted))
     elif kind.startswith(_MEDIA) or kind in _INPUTS:
         spoken = inner.get("transcript")
-        omitted[MEDIA] += 0 if isinstance(spoken, str) else 1
-        content.say(spoken if isinstance(spoken, str) else f"[{kind}]")
+        content.say(spoken if isinstance(spoken, str) else _shown(part, omitted))
     elif (words := _words(part)) is not None and not _further(part, _SAID_FIELDS):
         content.say(words)
     elif words is not None and _named_kind(part) in TEXT_KINDS:
