@@ -16,11 +16,18 @@ _LIBRARIES = ("torch", "transformers", "peft", "lightning", "scikit-learn", "lig
 
 @cache
 def git_commit() -> str | None:
-    """Return the checkout's commit, with ``-dirty`` when files differ from it; None outside a checkout."""
-    root = Path(fama.__file__).resolve().parents[1]
-    if not (root / ".git").exists():
+    """Return this checkout's commit, with ``-dirty`` when files differ from it; None outside a checkout."""
+    return commit_of(Path(fama.__file__).resolve().parents[1])
+
+
+def commit_of(folder: Path, length: int = 40) -> str | None:
+    """Return a checkout's commit, with ``-dirty`` when files differ from it.
+
+    None where the folder is no checkout: a folder inside another one's is not.
+    """
+    if not (folder / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", f"--abbrev={length}", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):

@@ -7,7 +7,7 @@ from typing import Any
 from fama.advising.session import Session
 from fama.agents.strategies.base import Chat, Placement, place_note
 from fama.episodes.records import Decision, LedgerRow, Message, Note, RejectedNote, ToolSpec, total_tokens
-from fama.models.wire import Prefill, place_prefill
+from fama.models.prefill import Prefill, place_prefill
 
 
 @dataclass(frozen=True)

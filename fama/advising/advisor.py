@@ -35,8 +35,8 @@ from fama.execution.background import LoopThread
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatModel, billed
 from fama.models.connect import connect_helper
+from fama.models.prefill import Prefill
 from fama.models.prefix import AgentRequest
-from fama.models.wire import Prefill
 from fama.randomness import derive_seed, generator
 from fama.selection.base import SelectorContext
 from fama.selection.budget import Budget, RunBudget, check_budget

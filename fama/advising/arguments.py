@@ -15,7 +15,7 @@ from fama.episodes.record_faults import fault_of
 from fama.errors import BadInput
 from fama.helpers.base import Helper, form_of
 from fama.models.base import ChatModel
-from fama.models.wire import Prefill
+from fama.models.prefill import Prefill
 from fama.selection.base import SELECTORS, KeyedSelector, Priced, Selector, SelectorContext
 from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.kinds.base import ROUTER_KINDS

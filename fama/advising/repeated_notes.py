@@ -4,7 +4,7 @@ from typing import Any
 
 from fama.episodes.foreign.fields import absent
 from fama.episodes.foreign.logged_calls import entries_in
-from fama.models.wire import with_prefill
+from fama.models.prefill import with_prefill
 
 
 def without_opening(text: str, opening: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from platformdirs import user_config_path
 from fama.errors import BadInput, Missing
 from fama.files import write_atomically
 from fama.hashing import content_hash
+from fama.provenance import commit_of
 
 
 class KnownCheckout(NamedTuple):
@@ -91,20 +91,18 @@ def on_path(name: str) -> Path:
 
 
 def version_of(name: str) -> str:
-    """Return the checkout's commit, or a hash of its Python files where it is no git repository.
+    """Return the checkout's commit, marked where files differ from it; a hash of its Python files where it has none.
 
     Raises:
         BadInput: there is no checkout.
     """
     folder = find_checkout(name)
-    command = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        package = folder / _known(name).package
-        texts = {str(p.relative_to(package)): p.read_text(encoding="utf-8") for p in sorted(package.rglob("*.py"))}
-        return f"{name}-{content_hash(texts)}"
-    return f"{name}-{commit}"
+    commit = commit_of(folder, length=12)
+    if commit is not None:
+        return f"{name}-{commit}"
+    package = folder / _known(name).package
+    texts = {str(p.relative_to(package)): p.read_text(encoding="utf-8") for p in sorted(package.rglob("*.py"))}
+    return f"{name}-{content_hash(texts)}"
 
 
 def _known(name: str) -> KnownCheckout:

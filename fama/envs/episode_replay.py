@@ -78,14 +78,15 @@ async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environmen
     """Return the environment after an episode's actions, and the first answer that differed; empty if none.
 
     Several calls in one message are carried out one after the other. What the environment itself begins with, such as a
-    greeting, is not said again.
+    greeting, is not said again. A user that the environment scripted speaks again, with the episode's seed.
 
     Raises:
         BadInput: the benchmark has no such task.
         BoundaryError: the environment failed.
     """
-    environment = benchmark.environment(episode.domain, episode.task_id, UserModel(LoggedUser(episode)))
-    observation = await environment.reset(0)
+    user = None if _scripted_user(episode) else UserModel(LoggedUser(episode))
+    environment = benchmark.environment(episode.domain, episode.task_id, user)
+    observation = await environment.reset(episode.seeds.get("environment", 0))
     difference = ""
     start = _opening(episode.messages, observation.before)
     for index, action, result_step in _actions(episode):
@@ -104,6 +105,11 @@ async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environmen
         if (observation.content or "") != (episode.messages[result_step].content or ""):
             difference = f"message {result_step}: the tool {action.tool} answers otherwise than in the log"
     return environment, difference
+
+
+def _scripted_user(episode: Episode) -> bool:
+    """Return whether no model played the user of an episode whose calls are known."""
+    return bool(episode.ledger) and all(row.role != "user" for row in episode.ledger)
 
 
 def _opening(messages: Sequence[Message], before: Sequence[Message]) -> int:

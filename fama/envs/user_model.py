@@ -1,15 +1,19 @@
 """Requests to the chat model that plays a user, for every benchmark."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 from fama.envs.base import UserModel
-from fama.episodes.records import LedgerRow
+from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.errors import ModelError, UserFault
 from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.ends import ReplyEnd
 from fama.models.server_errors import one_line
 from fama.randomness import derive_seed
+from fama.text.json_objects import first_object
+from fama.text.markup import read_markup
+from fama.text.named_calls import NamedCall, named_call
 
 
 class PromptedUser:
@@ -42,6 +46,8 @@ async def ask_user(
 ) -> ChatReply:
     """Ask for the user's next turn; without ``tools`` the reply has words, with them words or calls.
 
+    Calls that the server left in the text are calls, too.
+
     Raises:
         UserFault: the model failed, refused to play, or gave neither words nor calls.
     """
@@ -57,12 +63,32 @@ async def ask_user(
         reply = await player.model.complete(request)
         if reply.end in (ReplyEnd.REFUSAL, ReplyEnd.CONTENT_FILTER):
             raise _unusable(f"refused to answer: {one_line(reply.text)}", reply)
-        reply = replace(reply, text=reply.words)
+        if tools and not reply.tool_calls:
+            reply = _with_calls(reply, tools, 100 * len(messages))
+        else:
+            reply = replace(reply, text=reply.words)
         if not reply.text.strip() and not (tools and reply.tool_calls):
             raise _unusable("said nothing", reply)
     except ModelError as error:
         raise UserFault(f"the model that plays the user failed: {error}") from error
     return reply
+
+
+def _with_calls(reply: ChatReply, tools: tuple[dict[str, Any], ...], first_id: int) -> ChatReply:
+    """Return a reply with the calls that its text holds, in markup or as nothing but a JSON object."""
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
+    marked = read_markup(reply.text, schemas)
+    words = marked.words.strip()
+    bare = named_call(first_object(words), schemas) if words.startswith("{") and words.endswith("}") else None
+    if not marked.calls and bare is not None and bare.name in schemas:
+        return replace(reply, text="", tool_calls=(_tool_call(bare, first_id),))
+    calls = tuple(_tool_call(call, first_id + n) for n, call in enumerate(marked.calls))
+    return replace(reply, text=marked.words, tool_calls=calls)
+
+
+def _tool_call(call: NamedCall, number: int) -> ToolCall:
+    arguments = call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments, ensure_ascii=False)
+    return ToolCall(id=f"call_{number}", function=FunctionCall(name=call.name, arguments=arguments))
 
 
 def _unusable(why: str, reply: ChatReply) -> CallFailed:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from fama.episodes.records import LedgerRow
 from fama.models.base import CallFailed, ChatReply, ChatRequest
+from fama.models.prefill import PREFILL_OF, Prefill, cut_at_stop
 from fama.models.prices import Price
 from fama.models.server_errors import (
     error_status,
@@ -26,16 +27,7 @@ from fama.models.server_errors import (
     wait_hint,
 )
 from fama.models.usage import one_row, with_estimate
-from fama.models.wire import (
-    PREFILL_OF,
-    ContestedFields,
-    Malformed,
-    Prefill,
-    ServerFailure,
-    build_body,
-    cut_at_stop,
-    read_reply,
-)
+from fama.models.wire import ContestedFields, Malformed, ServerFailure, build_body, read_reply
 from fama.redaction import redact
 from fama.redaction.api_keys import know_value
 
@@ -167,7 +159,7 @@ class OpenAIChat:
             raise CallFailed(message, _bill(billed)) from None
         except CallFailed as error:
             raise type(error)(redact(str(error)), _bill(billed)) from None
-        if "stop" in self._contested:
+        if "stop" in self._contested or (request.prefill and not self.continues_prefill):
             reply = cut_at_stop(reply, request)
         row = with_estimate(reply, request)
         if row.estimated_tokens is not None and not self._told:

@@ -1,11 +1,13 @@
-"""The content of a message in every shape that servers give it."""
+"""The content of a message and its tool calls, in every shape that servers give them."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from fama.episodes.foreign.fields import absent
+from fama.episodes.foreign.logged_calls import entries_in, name_and_arguments
 from fama.episodes.foreign.part_kinds import TEXT_KINDS, THOUGHT_KINDS, is_stated, is_thought
+from fama.episodes.records import FunctionCall, ToolCall
 from fama.text.clean import clean
 
 _CALL_TYPES = frozenset({"tool_use", "tool_call", "function_call", "function"})
@@ -134,3 +136,30 @@ def _text(part: dict[str, Any], content: Content, into: list[str], depth: int) -
 
 def _json(part: dict[str, Any]) -> str:
     return clean(json.dumps(part, ensure_ascii=False))
+
+
+def reply_calls(message: dict[str, Any], parts: list[dict[str, Any]]) -> tuple[ToolCall, ...]:
+    """Return the calls of a reply's message: ``tool_calls``, else the legacy field, else those among its ``parts``.
+
+    Servers that give a call in two of these places repeat it.
+    """
+    written = entries_in(message.get("tool_calls")) or entries_in(message.get("function_call")) or entries_in(parts)
+    return tuple(_tool_call(call, n) for n, call in enumerate(written))
+
+
+def _tool_call(call: Any, n: int) -> ToolCall:
+    """Return a call; one without a name gets an empty one, which is a parse failure later."""
+    call = call if isinstance(call, dict) else {"arguments": call}
+    name, arguments = name_and_arguments(call)
+    id_ = call.get("id")
+    return ToolCall(
+        id=clean(id_) if isinstance(id_, str) and id_ else f"call_{n}",
+        function=FunctionCall(name=clean(name or ""), arguments=clean(_arguments_text(arguments))),
+    )
+
+
+def _arguments_text(arguments: Any) -> str:
+    """Return arguments as JSON text; a text stays as the model wrote it, but for null, which is none."""
+    if arguments is None or (isinstance(arguments, str) and arguments.strip() == "null"):
+        return "{}"
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)

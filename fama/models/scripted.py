@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.wire import with_prefill
+from fama.models.prefill import with_prefill
 from fama.registry import Registry
 from fama.text.tokens import estimate_tokens
 

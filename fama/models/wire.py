@@ -1,33 +1,24 @@
-"""Requests to ``/chat/completions`` and the reading of its responses.
-
-How a prefill is asked for depends on the server (``Prefill``). llama.cpp continues a trailing assistant ``message``
-and repeats it at the start of its reply; vLLM does so when told by the ``flag`` ``continue_final_message`` and does
-not repeat it; a plain OpenAI endpoint cannot, so the wanted opening is asked for in ``words``, in a last user
-message, and the reply is left to a lenient parser.
-"""
+"""Requests to ``/chat/completions`` and the reading of its responses."""
 
 import json
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from fama.episodes.foreign.logged_calls import entries_in
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
-from fama.models.content import read_content, read_refusal, read_thought
+from fama.models.content import read_content, read_refusal, read_thought, reply_calls
 from fama.models.ends import ReplyEnd, finish_word, is_known_end, read_end
+from fama.models.prefill import PREFILL_OF, Prefill, place_prefill, stop_words_sent, with_prefill
 from fama.models.prices import Price
-from fama.models.reply_calls import reply_calls
 from fama.models.server_errors import SCHEMA_WORDS, contested_fields, error_words, find_error
 from fama.models.usage import believable, read_usage
 from fama.text.clean import clean, clean_value
 
 log = logging.getLogger(__name__)
-Prefill = Literal["message", "flag", "words"]
-#: How a prefill is asked for, by the server's dialect.
-PREFILL_OF: dict[str, Prefill] = {"llama.cpp": "message", "vllm": "flag", "openai": "words"}
 
 SEED_RANGE = 2**31
 _OWN_ID = re.compile(r"call_(\d{1,5})")
@@ -38,8 +29,6 @@ _NO_SIGNATURE = "skip_thought_signature_validator"
 _BETWEEN, _BEFORE = "Understood.", "Hello."
 #: What a message says that has no words, for servers that want some.
 _NO_WORDS = "(empty)"
-_OPENING = "Begin your reply with exactly this text and go on from its end:\n"
-
 
 #: Fields of a message that hold a reasoning model's thought, in the order of the servers' habits.
 _THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thought")
@@ -85,8 +74,8 @@ def build_body(
         "seed": request.seed % SEED_RANGE,
         limit: sampling.max_tokens,
     }
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
+    if stop := stop_words_sent(request, prefill):
+        body["stop"] = stop
     if request.tools:
         body["tools"] = list(request.tools)
     if request.json_schema is not None:
@@ -241,13 +230,6 @@ def _joined(first: Any, second: Any) -> Any:
     return [*texts[0], *texts[1]]
 
 
-def cut_at_stop(reply: ChatReply, request: ChatRequest) -> ChatReply:
-    """End a reply's text at the first of the request's stop words, as a server does that knows them."""
-    start = len(request.prefill) if reply.text.startswith(request.prefill) else 0
-    ends = [place for word in request.sampling.stop if (place := reply.text.find(word, start)) >= 0]
-    return replace(reply, text=reply.text[: min(ends)], finish_reason="stop") if ends else reply
-
-
 def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return messages in which the ids of our own calls, ``call_7``, are nine letters and digits: ``call00007``.
 
@@ -267,15 +249,6 @@ def plain_call_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _plain_id(id_: Any) -> Any:
     own = _OWN_ID.fullmatch(id_) if isinstance(id_, str) else None
     return f"call{int(own[1]):05d}" if own else id_
-
-
-def place_prefill(messages: list[dict[str, Any]], opening: str, prefill: Prefill) -> dict[str, Any]:
-    """Put the opening of a reply at the end of ``messages``, in place; return further fields of the request's body."""
-    if prefill == "words":
-        messages.append({"role": "user", "content": _OPENING + opening})
-    else:
-        messages.append({"role": "assistant", "content": opening})
-    return {"continue_final_message": True, "add_generation_prompt": False} if prefill == "flag" else {}
 
 
 def read_reply(
@@ -376,18 +349,3 @@ def _reply(choice: Any, request: ChatRequest, usage: LedgerRow, continues: bool)
         refused=refused,
         unread=tuple(content.unread),
     )
-
-
-def with_prefill(text: str, prefill: str) -> str:
-    """Return ``text`` with ``prefill`` at its start exactly once, whether or not the server repeated it.
-
-    A server that trimmed the prefill's outer white space before repeating it is understood too.
-    """
-    if not prefill or text.startswith(prefill):
-        return text
-    core = prefill.strip()
-    bare = text.lstrip()
-    if core and bare.startswith(core):
-        rest = bare[len(core) :]
-        return prefill + (rest.lstrip() if prefill[-1].isspace() else rest)
-    return prefill + text

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from fama.agents.strategies.base import Placement
+from fama.models.prefill import Prefill
 from fama.models.servers.loopback import LOOPBACK
-from fama.models.wire import Prefill
 from fama.models.wrapper import OWN_LENGTH
 from fama.settings import (
     MESSAGE_CHARS,

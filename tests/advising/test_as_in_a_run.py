@@ -18,7 +18,8 @@ from fama.episodes.records import Decision, Episode, LedgerRow, Note
 from fama.episodes.state import state_at
 from fama.helpers.pool import build_pool
 from fama.models.base import ChatRequest
-from fama.models.wire import Prefill, build_body, plain_call_ids
+from fama.models.prefill import Prefill
+from fama.models.wire import build_body, plain_call_ids
 from fama.selection.base import SELECTORS, SelectorContext
 from fama.settings import BudgetSettings, ExperimentSettings, HelperSettings
 from tests.support.openai_shapes import request_before

@@ -10,10 +10,10 @@ import pytest
 
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.runner import run_planned
-from fama.episodes.records import Episode
+from fama.episodes.records import Episode, LedgerRow
 from fama.episodes.store import read_episodes
-from fama.errors import FamaError
-from fama.models.base import ChatRequest
+from fama.errors import FamaError, ModelError
+from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import OpenAIChat
 from fama.models.scripted import ScriptedModel
 from fama.settings import RunSettings, SelectorSettings
@@ -203,6 +203,32 @@ async def test_a_dead_server_of_the_user_stops_the_run_too(endpoint: Endpoint, t
     with pytest.raises(FamaError, match=r"2 episodes in a row got no answer .*plays the user.*out of memory"):
         await run_planned(chosen, plan, tmp_path, model=agent, progress=False)
     assert [episode.outcome.boundary for episode in read_episodes(tmp_path)] == ["user"] * 2
+
+
+class HalfCached:
+    """Answers the first request of an episode from a cache; the server behind it is gone."""
+
+    name = "m"
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        if any(message["role"] == "assistant" for message in request.messages):
+            raise ModelError("m: cannot reach the server")
+        text = '{"tool": "respond", "arguments": {"text": "How can I help?"}}'
+        return ChatReply(text, LedgerRow(role="agent", model="m", input_tokens=3, output_tokens=1, cache_hit=True))
+
+
+async def test_answers_of_a_cache_and_of_the_users_model_do_not_hide_that_the_agents_server_is_gone(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    endpoint.answers = [said("I want to cancel my order.", **USAGE)]
+    user = {"name": "served", "base_url": endpoint.base_url, "retries": 0}
+    chosen = settings(benchmark="helpdesk", domain="shop", user_model=user, stop_after=2, demonstrations=0)
+    plan = [Planned(f"shop-dev-{task:04}", 0, SelectorSettings()) for task in range(4)]
+    with pytest.raises(FamaError, match=r"2 episodes in a row got no answer .*cannot reach the server"):
+        await run_planned(chosen, plan, tmp_path, model=HalfCached(), progress=False)
+    stopped = list(read_episodes(tmp_path))
+    assert [episode.outcome.boundary for episode in stopped] == ["model"] * 2
+    assert [[row.role for row in episode.ledger] for episode in stopped] == [["agent", "user"]] * 2
 
 
 async def test_a_run_that_shall_never_stop(endpoint: Endpoint, tmp_path: Path) -> None:

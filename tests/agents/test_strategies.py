@@ -137,6 +137,26 @@ def test_react_keeps_the_thought_of_a_call() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        " It is due. Action: {}",
+        " It is due. {}",
+        " It is due.\n\n**Action:** {}",
+        " It is due.\n```json\n{}\n```",
+        " It is due. **Action**: `{}`",
+    ],
+)
+def test_a_thought_ends_where_its_action_begins(written: str) -> None:
+    asked = prompt("react")
+    line = act_line("find_lamp", room="hall")
+    action = strategy("react").parse(reply(asked.prefill + written.replace("{}", line)), asked, TOOLS)
+    assert action == Action("find_lamp", {"room": "hall"}, text="It is due.")
+    kept = " The next action: {ask}. "
+    action = strategy("react").parse(reply(f"{asked.prefill}{kept}\nAction: {line}"), asked, TOOLS)
+    assert action == Action("find_lamp", {"room": "hall"}, text="The next action: {ask}.")
+
+
 def test_fc_sends_openai_messages_and_tools() -> None:
     asked = prompt("fc", note="Be brief.")
     assert [tool["function"]["name"] for tool in asked.tools] == ["find_lamp", "switch_on", "close"]

@@ -1,17 +1,22 @@
 """Playing logged episodes again: several calls in one message, and what an environment begins with."""
 
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from fama.envs.base import Action, Environment, Observation, Reward, UserModel
 from fama.envs.episode_replay import replay
+from fama.envs.helpdesk.benchmark import Helpdesk
 from fama.envs.user_model import ask_user
 from fama.episodes.records import Episode, FunctionCall, Message, Outcome, ToolCall
+from fama.episodes.store import read_episodes
 from fama.errors import UserFault
 
 GREETING = Message(role="assistant", content="Hi!")
 BYE = "bye"
+TRAIN = Path(__file__).parents[2] / "results/helpdesk/plain-train-mixed"
 
 
 class Desk:
@@ -133,3 +138,12 @@ async def test_words_that_end_an_episode_are_said_and_a_cut_log_ends_before_an_a
     assert (await replay(Desks(), cut)).reward == 1.0
     with pytest.raises(UserFault):
         await replay(Desks(), _logged(GREETING, ASKS, DONE, DONE, Message(role="user", content="Hm.")))
+
+
+async def test_a_scripted_user_speaks_again_with_the_seed_of_the_episode() -> None:
+    """The committed plain run of training tasks: rewards, and what every tool answered, as recorded."""
+    episodes = list(islice(read_episodes(TRAIN), 4))
+    assert {episode.seeds["environment"] for episode in episodes} != {0}
+    for episode in episodes:
+        again = await replay(Helpdesk(), episode)
+        assert (again.agrees, again.difference) == (True, "")

@@ -244,6 +244,16 @@ async def test_a_model_can_play_the_user_and_is_billed() -> None:
     assert "family" not in prompt
 
 
+@pytest.mark.parametrize("phrases", ["second", None])
+async def test_a_user_that_a_model_plays_is_told_its_task_in_the_phrase_set_of_the_episode(phrases: str | None) -> None:
+    task_id = first("shop", "cancel")
+    benchmark = Helpdesk(phrases)
+    voice = Voice("Hm.")
+    for seed in range(4):
+        told = await benchmark.environment("shop", task_id, UserModel(voice)).reset(seed)
+        assert told.content == (await benchmark.environment("shop", task_id).reset(seed)).content
+
+
 async def test_a_model_that_says_no_has_not_agreed() -> None:
     task_id = first("shop", "cancel")
     world = Helpdesk().environment("shop", task_id, UserModel(Voice("No, that's not the right one.")))

@@ -12,7 +12,7 @@ from fama.envs.base import BENCHMARKS, Action, Environment, Observation, UserMod
 from fama.episodes.records import FunctionCall, LedgerRow, ToolCall
 from fama.episodes.state import RESPOND
 from fama.errors import BadInput, EnvironmentFault, UserFault
-from fama.models.base import ChatReply, ChatRequest
+from fama.models.base import ChatReply, ChatRequest, billed
 from fama.settings import CompareSettings
 from tests.support.tau2_tasks import reference
 
@@ -165,8 +165,46 @@ async def test_telecoms_user_has_tools_of_its_own() -> None:
     assert result["role"] == "tool" and result["tool_call_id"] == "u1" and result["content"]
     assert all(tool.name != "check_status_bar" for tool in environment.tools)
     environment, _ = world("telecom", task_id, own_call("check_status_bar"))
-    with pytest.raises(UserFault, match="without a word"):
+    with pytest.raises(UserFault, match="without a word") as fault:
         await environment.reset(0)
+    assert [row.total_tokens for row in billed(fault.value)] == [8] * 10
+
+
+async def test_what_a_user_paid_before_it_failed_is_billed() -> None:
+    task_id = benchmark().task_ids("telecom", "base")[0]
+    environment, _ = world("telecom", task_id, own_call("check_status_bar"), "  ")
+    with pytest.raises(UserFault, match="said nothing") as fault:
+        await environment.reset(0)
+    assert [(row.total_tokens, row.parsed) for row in billed(fault.value)] == [(8, True), (8, False)]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        '<tool_call>\n{"name": "check_status_bar", "arguments": {}}\n</tool_call>',
+        '{"name": "check_status_bar", "parameters": {}}',
+    ],
+)
+async def test_calls_that_a_server_leaves_in_the_users_text_are_carried_out(left: str) -> None:
+    task_id = benchmark().task_ids("telecom", "base")[0]
+    environment, player = world("telecom", task_id, left, left, "I see no bars.", STOP)
+    assert (await environment.reset(0)).content == "I see no bars."
+    made, result = player.requests[2].messages[-2:]
+    assert made["tool_calls"][0]["function"]["name"] == "check_status_bar" and made["content"] is None
+    assert result["tool_call_id"] == made["tool_calls"][0]["id"] and "Error" not in result["content"]
+    ids = [m["tool_call_id"] for m in player.requests[2].messages if m["role"] == "tool"]
+    assert len(set(ids)) == 2
+
+
+async def test_failed_calls_of_the_user_count_to_the_ten_that_end_an_episode() -> None:
+    task_id = benchmark().task_ids("telecom", "base")[0]
+    environment, _ = world("telecom", task_id, *[own_call("no_such_tool")] * 4, "It fails.", own_call("no_such_tool"))
+    await environment.reset(0)
+    for number in range(3):
+        assert not (await environment.step(Action(tool="no_such_tool", arguments={"n": number}))).done
+    ended = await environment.step(Action(tool=None, text="Try again."))
+    assert (ended.done, ended.reason, ended.content, len(ended.ledger)) == (True, "too_many_errors", None, 3)
+    assert environment.outcome().reward == 0.0
 
 
 async def test_a_user_that_says_nothing_is_a_fault_of_the_user() -> None:

@@ -1,6 +1,8 @@
 """The τ-bench adapter: against a toy checkout of the same shape, and against real checkouts and logs where they are."""
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from fama.cli import main
 from fama.envs import checkouts
 from fama.envs.base import BENCHMARKS, Action, UserModel
+from fama.envs.checkouts import version_of
 from fama.envs.episode_replay import replay
 from fama.episodes.importers.base import IMPORTERS
 from fama.episodes.keys import TRAITS
@@ -171,3 +174,22 @@ async def test_logged_rewards_come_out_again(name: str, pattern: str, few: int) 
     episodes = [e for e in IMPORTERS.load("tau-bench")(FAILURE_LOGS / pattern) if e.outcome.status != "error"][:few]
     replayed = [await replay(benchmark, episode) for episode in episodes]
     assert [r.reward for r in replayed] == [r.episode.reward for r in replayed]
+
+
+def test_a_copy_inside_another_repository_does_not_have_its_commit(toy: Path) -> None:
+    plain = version_of("tau_bench")
+    _git(toy.parent, "init", "-q")
+    _git(toy.parent, "commit", "-q", "--allow-empty", "-m", "other")
+    assert version_of("tau_bench") == plain
+    _git(toy, "init", "-q")
+    _git(toy, "add", ".")
+    _git(toy, "commit", "-q", "-m", "own")
+    own = version_of("tau_bench")
+    assert re.fullmatch(r"tau_bench-[0-9a-f]{12}", own)
+    (toy / "tau_bench" / "envs" / "base.py").write_text("changed = True\n", encoding="utf-8")
+    assert version_of("tau_bench") == f"{own}-dirty"
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True)

@@ -11,7 +11,6 @@ from fama.models.base import ChatRequest, Sampling
 from fama.models.client import ContextOverflow, Flavour, OpenAIChat
 from fama.models.connect import connect, probe
 from fama.models.prices import Price, price_at, price_table
-from fama.models.wire import with_prefill
 from fama.settings import ModelSettings
 from tests.support.fake_endpoint import Answer, Endpoint, chat_client, chat_request, said
 
@@ -126,12 +125,6 @@ async def test_a_plain_endpoint_is_asked_for_the_opening_and_its_text_stays(endp
     last = endpoint.asked[0]["messages"][-1]
     assert last["role"] == "user" and last["content"].endswith('Note.\n{"tool": "')
     assert "cache_prompt" not in endpoint.asked[0]
-
-
-def test_with_prefill_understands_trimmed_white_space() -> None:
-    assert with_prefill("Thought: a", "Thought: ") == "Thought: a"
-    assert with_prefill("Thought:  a", "\nThought: ") == "\nThought: a"
-    assert with_prefill("anything", "") == "anything"
 
 
 async def test_tools_and_schema(endpoint: Endpoint) -> None:

@@ -11,9 +11,10 @@ from fama.models.base import ChatReply
 from fama.models.cache import CachedChat
 from fama.models.client import Flavour, OpenAIChat
 from fama.models.connect import connect
+from fama.models.prefill import Prefill
 from fama.models.prefix import AgentRequest, Question, continues_prefill
 from fama.models.scripted import ECHO, scripted_usage
-from fama.models.wire import Prefill, build_body
+from fama.models.wire import build_body
 from fama.settings import ModelSettings
 from tests.support.fake_endpoint import Endpoint, said
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatRequest
-from fama.models.reply_calls import reply_calls
+from fama.models.content import reply_calls
 from fama.models.usage import read_usage
 from fama.serving.events import Assembled, EventSplitter, OpeningFilter
 from tests.support.serving import DONE, chunk

@@ -185,12 +185,13 @@ class _Writer:
 def _unanswered(episode: Episode) -> bool:
     """Return whether the server of the model, or of the one that plays the user, failed before any answer.
 
-    What failed calls cost is no answer.
+    What failed calls cost is no answer, nor is one from the response cache or from the other of the two.
     """
-    if episode.outcome.status != "error" or episode.outcome.boundary not in ("model", "user"):
+    boundary = episode.outcome.boundary
+    if episode.outcome.status != "error" or boundary not in ("model", "user"):
         return False
-    answers = [row for row in episode.ledger if row.parsed]
-    return not (answers if episode.outcome.boundary == "model" else [row for row in answers if row.role == "user"])
+    answers = (row for row in episode.ledger if row.parsed and not row.cache_hit)
+    return not any((row.role == "user") == (boundary == "user") for row in answers)
 
 
 def _write_summary(out: Path, store: EpisodeStore, planned: int, content: Mapping[str, Any]) -> RunSummary:

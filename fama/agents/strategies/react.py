@@ -12,7 +12,12 @@ from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
 from fama.text.markup import read_markup
 
-_THOUGHT = re.compile(r"thought:\s*(.*?)(?=\n\s*action\s*:|\Z)", re.IGNORECASE | re.DOTALL)
+#: A thought ends at its action: on the next line or on its own, or where the call begins without the word.
+_THOUGHT = re.compile(
+    r"[>*\s]*thought[*\s]*:(.*?)"
+    r"(?=\n[>* \t]*action[*\s]*:|\baction[*\s]*:[*`\s]*(?:json\s*)?\{+\s*[\"']|(?:```\w*\s*)?\{+\s*[\"']|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class React(Act):
@@ -33,7 +38,7 @@ class React(Act):
         if isinstance(action, ParseFailure) or action.tool is None:
             return action
         thought = _THOUGHT.match(read_markup(prompt.without_note(reply.text)).words.strip())
-        return replace(action, text=" ".join(thought[1].split()) if thought else "")
+        return replace(action, text=" ".join(thought[1].strip("*> \n").split()) if thought else "")
 
     def assistant_turn(self, message: Message) -> Turn:
         """Return an assistant message as thought and action."""

@@ -97,12 +97,15 @@ class Helpdesk:
         """
         source = generator_of(domain)
         check_split(self._spoken(check_id(domain, task_id)), check_id(domain, task_id))
-        make = self._scripted if user is None else llm_user(user)
+        make = self._scripted if user is None else llm_user(user, self._drawn)
         return HelpdeskEnvironment(source.domain, build_task(domain, task_id), make)
 
     def _scripted(self, domain: Domain, task: Task, seed: int) -> ScriptedUser:
+        return ScriptedUser(domain, task, seed, self._drawn(domain, task, seed))
+
+    def _drawn(self, domain: Domain, task: Task, seed: int) -> PhraseSet:
         spoken = self._spoken(parse_id(domain.name, task.task_id)[0])
-        return ScriptedUser(domain, task, seed, draw_set(spoken, seed, task.task_id))
+        return draw_set(spoken, seed, task.task_id)
 
     def _spoken(self, split: str) -> tuple[PhraseSet, ...]:
         return mixed_sets(split) if self._sets is None else self._sets

@@ -1,6 +1,7 @@
 """One τ²-bench task behind our environment contract; state, tools and verdict are the benchmark's own."""
 
 import json
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,8 +13,9 @@ from fama.envs.tau2.user import MAX_CALLS, Tau2User
 from fama.episodes.foreign.fields import is_full
 from fama.episodes.foreign.logged_messages import messages_of
 from fama.episodes.importers.tau2_messages import chat_message, of_user_tools
-from fama.episodes.records import GoldAction, LedgerRow, Message, ToolSpec
+from fama.episodes.records import GoldAction, LedgerRow, Message, ToolCall, ToolSpec
 from fama.errors import EnvironmentFault, UserFault
+from fama.models.base import CallFailed, billed
 
 #: Failed tool calls after which tau2 ends a simulation.
 MAX_ERRORS = 10
@@ -137,8 +139,19 @@ class Tau2Environment:
         return Observation(role="tool", content=result.content or "", failed=bool(result.error))
 
     async def _listen(self) -> Observation:
-        """Return the user's next words; carry out its own tool calls, if it has tools, in between."""
+        """Return the user's next words; its own tool calls, if it has tools, are carried out in between.
+
+        Raises:
+            UserFault: the user failed, or only called its tools. What its calls cost is billed.
+        """
         ledger: list[LedgerRow] = []
+        try:
+            return await self._turn(ledger)
+        except UserFault as error:
+            message = str(error)
+            raise UserFault(message) from CallFailed(message, (*ledger, *billed(error)))
+
+    async def _turn(self, ledger: list[LedgerRow]) -> Observation:
         for _ in range(MAX_CALLS):
             words, calls, usage = await self._user.act()
             ledger.append(usage)
@@ -148,18 +161,25 @@ class Tau2Environment:
                 if self._user.ends(message):
                     return self._end("user_stop", words, ledger=tuple(ledger))
                 return Observation(role="user", content=words, ledger=tuple(ledger))
-            own = [
-                self._messages.ToolCall(
-                    id=call.id, name=call.function.name, arguments=call.function.parsed(), requestor="user"
-                )
-                for call in calls
-            ]
-            self._trajectory.append(self._messages.UserMessage(role="user", content=None, tool_calls=own))
-            for call in own:
-                result = self._world.get_response(call)
-                self._trajectory.append(result)
-                self._user.learn(call.id, result.content or "")
+            self._carry_out(calls)
+            if self._errors >= MAX_ERRORS:
+                return self._end("too_many_errors", None, ledger=tuple(ledger))
         raise UserFault(f"the user called its tools {MAX_CALLS} times without a word to the agent")
+
+    def _carry_out(self, calls: Sequence[ToolCall]) -> None:
+        """Carry out the user's calls of its own tools; tau2 counts their errors with the agent's."""
+        own = [
+            self._messages.ToolCall(
+                id=call.id, name=call.function.name, arguments=call.function.parsed(), requestor="user"
+            )
+            for call in calls
+        ]
+        self._trajectory.append(self._messages.UserMessage(role="user", content=None, tool_calls=own))
+        for call in own:
+            result = self._world.get_response(call)
+            self._trajectory.append(result)
+            self._errors += result.error
+            self._user.learn(call.id, result.content or "")
 
     def _shown(self, trajectory: list[Any]) -> tuple[Message, ...]:
         """Return the agent's view of a conversation: not the user's own tool calls and their results."""

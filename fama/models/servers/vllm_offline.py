@@ -21,9 +21,10 @@ from fama.episodes.records import LedgerRow
 from fama.errors import BadInput, FamaError, ModelError
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.client import ContextOverflow
+from fama.models.prefill import with_prefill
 from fama.models.server_errors import is_overflow
 from fama.models.usage import with_estimate
-from fama.models.wire import SEED_RANGE, ContestedFields, plain_call_ids, with_prefill
+from fama.models.wire import SEED_RANGE, ContestedFields, plain_call_ids
 from fama.redaction import shortened
 from fama.text.clean import clean_value
 

@@ -1,6 +1,7 @@
 """A user played by a chat model, given the same slots and wishes as the scripted one."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from fama.envs.base import UserModel
 from fama.envs.helpdesk.engine import UserFactory
 from fama.envs.helpdesk.task_records import Domain, Task
+from fama.envs.helpdesk.user.phrase_sets import PhraseSet
 from fama.envs.helpdesk.user.phrasing import pick
 from fama.envs.helpdesk.user.recognition import straight
 from fama.envs.helpdesk.user.scripted_user import ScriptedUser, SimulatedUser, UserReply
@@ -31,12 +33,12 @@ class LlmUser:
     is consents to nothing. It hangs up after ``MAX_TURNS`` turns.
     """
 
-    def __init__(self, domain: Domain, task: Task, seed: int, player: UserModel) -> None:
+    def __init__(self, domain: Domain, task: Task, seed: int, player: UserModel, phrase_set: PhraseSet) -> None:
         self._domain = domain
         self._task = task
         self._seed = seed
         self._player = player
-        self._scripted = ScriptedUser(domain, task, seed)
+        self._scripted = ScriptedUser(domain, task, seed, phrase_set)
         self._messages: list[dict[str, Any]] = []
 
     async def opening(self) -> UserReply:
@@ -97,11 +99,14 @@ class LlmUser:
         )
 
 
-def llm_user(player: UserModel) -> UserFactory:
-    """Return the factory with which a helpdesk environment lets a chat model play its user."""
+def llm_user(player: UserModel, draw: Callable[[Domain, Task, int], PhraseSet]) -> UserFactory:
+    """Return the factory with which a helpdesk environment lets a chat model play its user.
+
+    ``draw`` returns the phrase set in which an episode's task is stated, by domain, task and seed.
+    """
 
     def make(domain: Domain, task: Task, seed: int) -> SimulatedUser:
-        return LlmUser(domain, task, seed, player)
+        return LlmUser(domain, task, seed, player, draw(domain, task, seed))
 
     return make
 
