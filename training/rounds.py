@@ -26,8 +26,9 @@ from fama.selection.router.checkpoint import read_manifest
 from fama.selection.router.checkpoint_files import MANIFEST, WORK
 from fama.selection.router.manifest import RouterManifest
 from fama.settings import RunSettings, SelectorSettings, hashed_form
+from training.correction import CorrectionSettings
 from training.data.load import load_examples
-from training.settings import CorrectionSettings, RepairSource, TrainSettings
+from training.settings import RepairSource, TrainSettings
 from training.train import train
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ async def _correct(
 ) -> bool:
     """Run the round's router on training tasks and mine its episodes; return whether there is anything to learn."""
     arm = SelectorSettings(name="learned", options={"checkpoint": str(one.router)})
-    run = RunSettings.model_validate({**dump_settings(correction.run), "cadence": "turn", "selector": arm})
+    run = RunSettings.model_validate({**dump_settings(correction.run), "selector": arm})
     benchmark = load_benchmark(run)
     tasks = select_tasks(run, benchmark)
     splits = [(name, benchmark.task_ids(run.domain, name)) for name in benchmark.splits(run.domain)]
@@ -161,9 +162,10 @@ async def _correct(
         raise BadInput(f"correction.run.tasks: {test[0]} is a test task; a router does not learn from it")
     told(f"running it on {len(tasks)} training tasks, into {one.run}")
     await run_planned(run, [Planned(task, n, arm) for n in range(run.trials) for task in tasks], one.run, model=model)
-    mine = correction.mine.model_copy(update={"base": "selector"})
     told(f"mining what it fails, into {one.repairs}")
-    mined = await mine_folder(one.run, mine, one.repairs, model=model, told=lambda repair: told(repair.in_a_line()))
+    mined = await mine_folder(
+        one.run, correction.mine, one.repairs, model=model, told=lambda repair: told(repair.in_a_line())
+    )
     for line in mined.refused:
         log.warning("%s", line)
     if mined.refused and not mined.records:

@@ -8,11 +8,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from fama.config import first_fault
 from fama.episodes.spending import CostUnit
 from fama.errors import BadInput
-from fama.mining.settings import MineSettings
 from fama.selection.decision_rule import EXACT_LIMIT
 from fama.selection.router.manifest import LoraShape, View
-from fama.settings import Count, ExperimentSettings, Settings, UnitPrice
+from fama.settings import Count, Settings, UnitPrice
 from fama.subsets import POOL
+from training.correction import CorrectionSettings
 from training.registry import GROUPS, ROUTER_TRAINERS, unread_data, unread_groups
 
 #: Prior strength in rows.
@@ -259,14 +259,6 @@ class TrainerSettings(Settings):
     project: str = "fama-router"
 
 
-class CorrectionSettings(Settings):
-    """A round of correction: on which training tasks the router is run, and how its failures are mined."""
-
-    run: ExperimentSettings
-    """Tasks, model, helpers and limits, as of ``fama run``; the cadence is ``turn``, the selector the router."""
-    mine: MineSettings = MineSettings()
-
-
 class TrainSettings(Settings):
     """Settings of ``fama train``."""
 
@@ -352,8 +344,6 @@ class TrainSettings(Settings):
             return
         if self.correction is None or not self.data.repairs:
             raise ValueError("rounds above 1 need correction.run (which training tasks) and data.repairs to start from")
-        if self.correction.run.split == "test":
-            raise ValueError("correction.run.split: a router does not learn from test tasks; name another split")
         if set(self.correction.run.helpers.pool) != set(self.data.pool):
             raise ValueError("correction.run.helpers.pool is not data.pool; make them agree")
 

@@ -87,13 +87,32 @@ def effects_in_short(folders: Sequence[Path]) -> str:
     return table(("helper", "form", "fixed, of notes at failures", "broke, of notes at solved"), body)
 
 
+def effects_of_questions(folders: Sequence[Path]) -> str:
+    """Tabulate what single notes of helper agents fixed and broke, by helper and version of its question."""
+    found = [one for one in note_effects(map(read_repairs, folders), by_domain=False) if one.group.form == "llm"]
+    rows: dict[tuple[str, str], dict[str, NoteEffects]] = defaultdict(dict)
+    for one in found:
+        rows[one.group.helper, one.group.texts][one.group.kind] = one
+    body = [
+        (helper, texts, *(cell for kind in get_args(EpisodeKind) for cell in _spoken_and_turned(kinds.get(kind))))
+        for (helper, texts), kinds in sorted(rows.items())
+    ]
+    said = "spoke, of decisions"
+    return table(("helper", "question", f"{said} of failures", "fixed", f"{said} of solved", "broke"), body)
+
+
+def _spoken_and_turned(one: NoteEffects | None) -> tuple[str, str]:
+    return DASH if one is None else f"{one.notes} of {one.asked}", _turned(one)
+
+
 def _by_kind(effects: Iterable[NoteEffects]) -> list[tuple[tuple[str, str, str], dict[str, NoteEffects]]]:
     rows: dict[tuple[str, str, str], dict[str, NoteEffects]] = defaultdict(dict)
     for one in effects:
         kinds = rows[one.group.helper, one.group.form, one.group.domain or ""]
         if one.group.kind in kinds:
             raise BadInput(
-                f"notes of {one.group.helper} are of more than one benchmark, backbone or arm; tabulate them apart"
+                f"notes of {one.group.helper} are of more than one benchmark, backbone, arm or version of its texts; "
+                "tabulate them apart"
             )
         kinds[one.group.kind] = one
     return sorted(rows.items())

@@ -11,7 +11,7 @@ from typing import Any
 from fama.advising.request_messages import content_key, known_as, read_messages
 from fama.agents.strategies.base import Chat
 from fama.episodes.foreign.logged_tools import functions_of
-from fama.episodes.records import Message, ToolSpec
+from fama.episodes.records import ROLE_KEY, Message, ToolSpec
 from fama.episodes.state import policy_of, policy_span, turn_of
 from fama.errors import BadInput
 from fama.models.prefix import AgentRequest
@@ -25,8 +25,9 @@ _SHAPE_FAULTS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticE
 class Conversation:
     """A request as it was given and as it was read.
 
-    ``chat`` and ``raw_tools`` are the caller's as OpenAI dicts. ``history`` has the policy as its system message, where
-    there is one. ``turn`` is the 0-based index of the coming decision: the assistant's messages since the user's first.
+    ``chat`` and ``raw_tools`` are the caller's as OpenAI dicts, the tools without stated roles. ``history`` has the
+    policy as its system message, where there is one. ``turn`` is the 0-based index of the coming decision: the
+    assistant's messages since the user's first.
     """
 
     chat: tuple[Chat, ...]
@@ -89,7 +90,7 @@ def read_conversation(messages: Iterable[Any], tools: Iterable[Any] | None, poli
     told = policy_of(read) if policy is None else clean(policy)
     rest = (*read[:begin], *read[end:])
     history = (Message(role="system", content=told), *rest) if told else rest
-    return Conversation(chat, raw_tools, told, _tools(raw_tools), history, turn_of(rest))
+    return Conversation(chat, tuple(without_roles(raw_tools)), told, _tools(raw_tools), history, turn_of(rest))
 
 
 def tools_in(request: Mapping[str, Any]) -> Any:
@@ -98,6 +99,21 @@ def tools_in(request: Mapping[str, Any]) -> Any:
     if tools or not isinstance(older, list):
         return tools
     return [{"type": "function", "function": function} for function in older]
+
+
+def without_roles(tools: Sequence[Any]) -> list[Any]:
+    """Return definitions of tools without the roles that they state, which servers do not know and some refuse."""
+    return [_without_role(tool) for tool in tools]
+
+
+def _without_role(holder: Any) -> Any:
+    """Return a tool, its function or its schema without a role; the very same where none is stated."""
+    if not isinstance(holder, dict):
+        return holder
+    inner = {key: _without_role(holder[key]) for key in ("function", "parameters") if key in holder}
+    if ROLE_KEY not in holder and all(plain is holder[key] for key, plain in inner.items()):
+        return holder
+    return {key: inner.get(key, value) for key, value in holder.items() if key != ROLE_KEY}
 
 
 def _dicts(values: Iterable[Any], name: str) -> tuple[Chat, ...]:

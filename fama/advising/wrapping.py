@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from fama.advising.advice import Advice
 from fama.advising.advised_replies import AdvisedStream, AsyncAdvisedStream, own_words, refusal_in
 from fama.advising.advisor import Advisor
-from fama.advising.conversation import tools_in
+from fama.advising.conversation import tools_in, without_roles
 from fama.advising.note_refusals import PAUSE_SECONDS, conversation_opening
 from fama.advising.passing import AsyncEntered, Entered, Passing
 from fama.errors import BadInput
@@ -246,12 +246,18 @@ def _is_async(chat: Any) -> bool:
 
 
 def _kept(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the request with its messages and tools as lists, so that both may read them; and what is advised on."""
+    """Return the request with its messages and tools as lists, so that both may read them; and what is advised on.
+
+    The request's tools state no roles, which are for the advice.
+    """
     kwargs = dict(kwargs)
     for name in ("messages", "tools", "functions"):
         value = kwargs.get(name)
         if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
             kwargs[name] = list(value)  # type: ignore[arg-type]
     given = {"messages": kwargs.get("messages"), "tools": tools_in(kwargs)}
+    for name in ("tools", "functions"):
+        if isinstance(kwargs.get(name), list):
+            kwargs[name] = without_roles(kwargs[name])
     listed = {name: value for name, value in given.items() if isinstance(value, list)}
     return kwargs, listed if "messages" in listed else {}

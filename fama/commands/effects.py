@@ -58,6 +58,8 @@ def print_effects(screen: "Console", effects: "Sequence[NoteEffects]") -> None:
             "arm: the notes were given beside those of the arm's own helpers, and in place of another form's; "
             f"{DASH}: alone.",
         )
+    if _has_versions(effects):
+        print_note(screen, "texts: version of the template forms, or of the helper's own question.")
     if any(one.unknown for one in effects):
         print_note(
             screen,
@@ -71,6 +73,7 @@ def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "Epis
 
     chosen = [one for one in effects if one.group.kind == kind]
     wide = [key for key in ("benchmark", "backbone") if len({getattr(one.group, key) for one in effects}) > 1]
+    wide += ["texts"] if _has_versions(effects) else []
     wide += ["arm"] if any(one.group.arm is not None for one in effects) else []
     unknown = any(one.unknown for one in chosen)
     rows = [
@@ -94,6 +97,12 @@ def _print_kind(screen: "Console", effects: "Sequence[NoteEffects]", kind: "Epis
         columns += numbers("changed", "same action", *(["unknown"] if unknown else []))
         print_table(screen, columns, rows, title=f"Single notes before decisions of {kind} episodes")
     return bool(rows)
+
+
+def _has_versions(effects: "Sequence[NoteEffects]") -> bool:
+    """Return whether notes of one helper and form are written by several versions of its texts."""
+    groups = [one.group for one in effects]
+    return len({(g.helper, g.form, g.texts) for g in groups}) > len({(g.helper, g.form) for g in groups})
 
 
 def _cell(count: int, share: "Interval") -> str:

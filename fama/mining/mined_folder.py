@@ -33,6 +33,20 @@ class RepairFolder:
         pool = self.records[0].pool if self.records else self.helpers.pool
         return forms_of(self.helpers, pool)
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return the version of each helper's texts, by the name that records have; empty where nothing says it."""
+        prompts = self.content.get("prompts") or {}
+        return {name: _texts_of(name, form, prompts) for name, form in self.forms.items()}
+
+
+def _texts_of(name: str, form: Form, prompts: Mapping[str, str]) -> str:
+    """Return the version of what a helper's notes are written by: the template forms', or its own prompt's."""
+    if form == "template":
+        return str(prompts.get("helpers/template", ""))
+    stem = f"{'questions' if form == 'llm' else 'helpers'}/{name.partition(':')[0].lower()}.v"
+    return next((key.removeprefix(stem) for key in prompts if key.startswith(stem)), "")
+
 
 def read_repairs(folder: Path) -> RepairFolder:
     """Read a folder of repairs.

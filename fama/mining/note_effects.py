@@ -23,6 +23,8 @@ class NoteGroup(NamedTuple):
     """The arm beside whose own helpers, or in place of another form of one, the note was given; None for the plain
     agent, where it was given alone."""
     kind: EpisodeKind
+    texts: str = ""
+    """Version of the texts that the notes are written by; empty where nothing says it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def note_effects(folders: Iterable[RepairFolder], by_domain: bool = True) -> tup
     """
     found: dict[tuple[str, NoteGroup, int], tuple[str, str]] = {}
     for folder in folders:
-        forms = folder.forms
+        forms, texts = folder.forms, folder.texts
         for record in folder.records:
             for one in _single(record):
                 helper = one.members[0]
@@ -70,6 +72,7 @@ def note_effects(folders: Iterable[RepairFolder], by_domain: bool = True) -> tup
                     record.backbone,
                     record.arm,
                     record.kind,
+                    texts[helper],
                 )
                 key = record.episode_id, group, one.decision
                 if key not in found or found[key][1] == "unknown":

@@ -1,18 +1,15 @@
 """Ledger rows from what a server reports: what cannot be true is unknown, and unknown is null."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from fama.episodes.records import LedgerRow
 from fama.models.base import ChatReply, ChatRequest
 from fama.models.ends import ReplyEnd
+from fama.models.prefix import prompt_tokens
 from fama.models.prices import Price
 from fama.text.counts import token_count
 from fama.text.tokens import estimate_tokens
-
-#: What a chat template may add around one message.
-_TEMPLATE_TOKENS = 8
 
 
 def read_usage(tree: dict[str, Any], request: ChatRequest, name: str, seconds: float, price: Price | None) -> LedgerRow:
@@ -71,7 +68,8 @@ def with_estimate(reply: ChatReply, request: ChatRequest) -> LedgerRow:
     row = reply.usage
     if row.total_tokens is not None or row.estimated_tokens is not None:
         return row
-    return row.model_copy(update={"estimated_tokens": _input(row, request) + _output(row, reply, request)})
+    read = prompt_tokens(request) if row.input_tokens is None else row.input_tokens
+    return row.model_copy(update={"estimated_tokens": read + _output(row, reply, request)})
 
 
 def one_row(rows: Sequence[LedgerRow], last: LedgerRow | None = None) -> LedgerRow | None:
@@ -100,13 +98,6 @@ _COUNTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_to
 
 def _sum(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one + other
-
-
-def _input(row: LedgerRow, request: ChatRequest) -> int:
-    if row.input_tokens is not None:
-        return row.input_tokens
-    texts = [json.dumps(message, ensure_ascii=False) for message in (*request.messages, *request.tools)]
-    return sum(map(estimate_tokens, (*texts, request.prefill))) + _TEMPLATE_TOKENS * (len(request.messages) + 1)
 
 
 def _output(row: LedgerRow, reply: ChatReply, request: ChatRequest) -> int:

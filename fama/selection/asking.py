@@ -9,7 +9,7 @@ from fama.episodes.records import LedgerRow
 from fama.episodes.state import VisibleState
 from fama.models.base import ChatModel, ChatReply, ChatRequest, billed_after
 from fama.models.ends import ReplyEnd
-from fama.models.prefix import AgentRequest, shown
+from fama.models.prefix import prompt_tokens, shown
 from fama.selection.base import Allowance, AnySelector, Costly
 from fama.selection.helper_choice import NamedHelpers
 from fama.subsets import Subset
@@ -61,8 +61,7 @@ def room_for(task: TaskKey, selector: AnySelector, state: VisibleState, allowanc
 
 def call_tokens(request: ChatRequest) -> int:
     """Return an upper estimate of the tokens of a call, its reply included."""
-    read = AgentRequest(request.messages, request.tools).most_tokens()
-    return read + estimate_tokens(request.prefill) + request.sampling.max_tokens
+    return prompt_tokens(request) + request.sampling.max_tokens
 
 
 def repair_tokens(first_call: int, reply_tokens: int, complaint: str, repairs: int) -> int:

@@ -5,20 +5,28 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
+from operator import is_not
 from typing import Any
 
+from fama.advising.conversation import without_roles
 from fama.serving.faults import Fault, bad_request
 from fama.serving.settings import ServeLimits
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+#: The fields of a request that hold tools.
+_TOOLS = ("tools", "functions")
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class ChatBody:
-    """A chat request: its object, its text, and where in the text its messages stand."""
+    """A chat request: its object; and what goes on, its bytes, its text, and where in the text its messages stand.
+
+    Roles that its tools state do not go on. Without any, the bytes are the client's.
+    """
 
     tree: dict[str, Any]
+    content: bytes
     text: str
     messages: tuple[Span, ...]
 
@@ -28,15 +36,12 @@ class ChatBody:
         Raises:
             ValueError: a message holds a number that JSON has no word for.
         """
-        told, pieces, at = json.dumps(messages, allow_nan=False), [], 0
-        for start, end in self.messages:
-            pieces += [self.text[at:start], told]
-            at = end
+        told = json.dumps(messages, allow_nan=False)
+        text = _spliced(self.text, dict.fromkeys(self.messages, told))
         added = {name: value for name, value in more.items() if name not in self.tree}
-        tail = self.text[at:]
         if added:
-            tail = f"{tail[: tail.rindex('}')]}, {json.dumps(added)[1:-1]}}}"
-        return "".join([*pieces, tail]).encode("utf-8", "surrogatepass")
+            text = f"{text[: text.rindex('}')]}, {json.dumps(added)[1:-1]}}}"
+        return text.encode("utf-8", "surrogatepass")
 
 
 def parse_body(body: bytes, limits: ServeLimits) -> ChatBody:
@@ -58,18 +63,32 @@ def parse_body(body: bytes, limits: ServeLimits) -> ChatBody:
         raise bad_request("invalid_messages", "messages: give a list of at least one chat message")
     if len(messages) > limits.messages:
         raise bad_request("too_many_messages", f"messages: {len(messages)}, at most {limits.messages} are taken")
-    return ChatBody(tree, text, spans)
+    plain = {key: without_roles(tree[key]) for key in _TOOLS if isinstance(tree.get(key), list)}
+    stated = [key for key, tools in plain.items() if any(map(is_not, tools, tree[key]))]
+    if stated:
+        text = _spliced(text, {span: json.dumps(plain[key]) for key in stated for span in spans[key]})
+        body, (_, spans) = text.encode("utf-8", "surrogatepass"), _read_object(text)
+    return ChatBody(tree, body, text, tuple(spans["messages"]))
 
 
-def _read_object(text: str) -> tuple[dict[str, Any], tuple[Span, ...]]:
-    """Return the object that a text is, and the places of its ``messages``; of equal names the last one counts.
+def _spliced(text: str, told: Mapping[Span, str]) -> str:
+    """Return a text with others at some of its places, which are in order."""
+    pieces, at = [], 0
+    for (start, end), words in told.items():
+        pieces += [text[at:start], words]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _read_object(text: str) -> tuple[dict[str, Any], dict[str, list[Span]]]:
+    """Return the object that a text is, and the places of its messages and tools; of equal names the last one counts.
 
     Raises:
         ValueError: it is no JSON object.
         RecursionError: it is too deep.
     """
     tree: dict[str, Any] = {}
-    spans: list[Span] = []
+    spans: dict[str, list[Span]] = {name: [] for name in ("messages", *_TOOLS)}
     at = _after(text, "{", 0)
     if text[at : at + 1] == "}":
         return tree, _ended(text, at, spans)
@@ -79,8 +98,8 @@ def _read_object(text: str) -> tuple[dict[str, Any], tuple[Span, ...]]:
         name, at = _DECODER.raw_decode(text, at)
         start = _after(text, ":", at)
         tree[name], end = _DECODER.raw_decode(text, start)
-        if name == "messages":
-            spans.append((start, end))
+        if name in spans:
+            spans[name].append((start, end))
         at = _SPACE.match(text, end).end()  # type: ignore[union-attr]
         if text[at : at + 1] == "}":
             return tree, _ended(text, at, spans)
@@ -95,10 +114,10 @@ def _after(text: str, sign: str, at: int) -> int:
     return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
 
 
-def _ended(text: str, at: int, spans: list[Span]) -> tuple[Span, ...]:
+def _ended(text: str, at: int, spans: dict[str, list[Span]]) -> dict[str, list[Span]]:
     if _SPACE.match(text, at + 1).end() != len(text):  # type: ignore[union-attr]
         raise JSONDecodeError("more than an object", text, at)
-    return tuple(spans)
+    return spans
 
 
 def _refuse_constant(name: str) -> Any:

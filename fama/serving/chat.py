@@ -150,9 +150,8 @@ class ChatEndpoint:
         named = dict(headers)
         check_access(named, self._key)
         check_form(named, self._limits)
-        body = await read_body(receive, self._limits)
-        given = parse_body(body, self._limits)
-        work = asyncio.create_task(self._ask(headers, body, given, answer))
+        given = parse_body(await read_body(receive, self._limits), self._limits)
+        work = asyncio.create_task(self._ask(headers, given.content, given, answer))
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,18 @@ async def test_notes_go_out_and_never_come_back(habit: str, advisor: fama.Adviso
         assert body["messages"] == [*LOOKED_UP, {"role": "assistant", "content": f"{LINE}\n"}]
         assert (body["temperature"], body["tools"]) == (0.5, TOOLS)
     assert advisor.failures == 0
+
+
+def test_roles_that_tools_state_are_read_and_not_sent(endpoint: Endpoint) -> None:
+    endpoint.answer = Words()
+    stated = [deepcopy(tool) for tool in TOOLS]
+    for tool in stated:
+        tool["function"]["parameters"]["x-fama-role"] = "read"
+    with fama.Advisor("all", helpers=PATTERNS) as advisor:
+        wrapped(endpoint, advisor).chat.completions.create(model="m", messages=LOOKED_UP, tools=stated)
+        advice = advisor.advise(LOOKED_UP, stated)
+    assert endpoint.asked[0]["tools"] == TOOLS and "x-fama-role" in stated[0]["function"]["parameters"]
+    assert {tool.schema_dict()["x-fama-role"] for tool in advice.tools} == {"read"}
 
 
 def test_unless_asked_for_no_endpoint_has_to_continue_a_reply(endpoint: Endpoint) -> None:

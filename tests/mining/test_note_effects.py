@@ -8,6 +8,7 @@ import pytest
 
 from eval.publish import repairs_table
 from fama import cli
+from fama.cli import main
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Note
 from fama.errors import BadInput
@@ -112,8 +113,27 @@ def test_published_rows_never_stand_for_other_backbones_benchmarks_or_arms(
     folders = [folder(tmp_path, "one", one), folder(tmp_path, "two", one.model_copy(update=changes))]
     for table in (repairs_table.effects, repairs_table.effects_in_short):
         assert "Alpha" in table(folders[:1])
-        with pytest.raises(BadInput, match="more than one benchmark, backbone or arm; tabulate them apart"):
+        with pytest.raises(BadInput, match="more than one benchmark, backbone, arm or version of its texts; tabulate"):
             table(folders)
+
+
+def test_notes_of_two_versions_of_a_helpers_texts_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = repair("1", "failed", *tried("Alpha", "success", "failure"))
+    folders = [folder(tmp_path, name, record, form="llm") for name in ("second", "third")]
+    for version, one in zip("23", folders, strict=True):
+        config = json.loads((one / "config.json").read_text())
+        prompts = {"helpers/template": "5", "helpers/alpha.v1": "a", f"questions/alpha.v{version}": "b"}
+        (one / "config.json").write_text(json.dumps({**config, "prompts": prompts}))
+    found = note_effects(map(read_repairs, folders))
+    assert [(one.group.texts, one.notes, one.flipped) for one in found] == [("2", 2, 1), ("3", 2, 1)]
+    table = repairs_table.effects_of_questions(folders)
+    assert "| Alpha | 2 | 2 of 2 | 1 of 2: 50 % | – | – |" in table and "| Alpha | 3 |" in table
+    assert main(["effects", *map(str, folders)]) == 0
+    assert "texts: version of" in capsys.readouterr().out
+    assert main(["effects", str(folders[0])]) == 0
+    assert "texts" not in capsys.readouterr().out
 
 
 def test_one_note_a_task_has_wilsons_interval(tmp_path: Path) -> None:

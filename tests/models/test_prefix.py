@@ -104,3 +104,21 @@ def test_the_estimate_is_not_below_the_cost(contents: list[str], text: str, tool
 def test_an_answer_is_read_without_thought_and_opening() -> None:
     usage = scripted_usage("m", QUESTION.put_to(ECHO, OWN, "x"), "")
     assert QUESTION.answer(ChatReply("Rule: <think>hm</think> rule: ask first ", usage)) == "ask first"
+
+
+def test_encoded_media_are_not_counted_as_words() -> None:
+    image = "A" * 200_000
+
+    def tokens(*parts: dict[str, Any]) -> int:
+        return AgentRequest(({"role": "user", "content": [{"type": "text", "text": "See."}, *parts]},)).most_tokens()
+
+    plain = tokens()
+    shown = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}", "detail": "high"}}
+    other = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": image}}
+    sound = {"type": "input_audio", "input_audio": {"data": image, "format": "wav"}}
+    assert 1_600 < tokens(shown) - plain < 1_700
+    assert all(3_100 < tokens(part) - plain < 3_200 for part in (other, sound))
+    assert tokens(shown, shown) - tokens(shown) == tokens(shown) - plain
+    assert tokens({"type": "text", "text": image}) - plain > 50_000, "words, if strange ones"
+    small = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    assert tokens(small) - plain < 60

@@ -33,6 +33,22 @@ def test_all_but_the_messages_keeps_its_characters() -> None:
     assert noted(twice) == f'{{"messages": {told}, "a": 1, "messages": {told}}}', "whichever the upstream reads"
 
 
+def test_roles_that_tools_state_stay_here() -> None:
+    def request(tool: str, older: str) -> str:
+        return f'{{"t":1.10, "tools": [{tool}], "functions":[{older}],\n"messages":{json.dumps(MESSAGES)}}}'
+
+    stated = '{"type":"function","function":{"name":"a","parameters":{"type": "object", "x-fama-role": "read"}}}'
+    plain = '{"type": "function", "function": {"name": "a", "parameters": {"type": "object"}}}'
+    given = parse_body(request(stated, '{ "name":"b"}').encode(), ServeLimits())
+    assert given.content.decode() == request(plain, '{ "name":"b"}')
+    assert given.tree == json.loads(request(stated, '{ "name":"b"}')), "for the advice"
+    told = json.dumps(NOTED)
+    body = request(plain, '{ "name":"b"}')
+    assert given.with_messages(NOTED, {}).decode() == body.replace(json.dumps(MESSAGES), told)
+    body_bytes = body.encode()
+    assert parse_body(body_bytes, ServeLimits()).content is body_bytes
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.booleans(), st.sampled_from([None, 2]))
 def test_the_object_is_that_of_json(tree: dict[str, Any], ascii_only: bool, indent: int | None) -> None:

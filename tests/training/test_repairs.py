@@ -13,6 +13,7 @@ import training.rounds as rounds
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.runner import run_planned
 from fama.cli import main
+from fama.config import dump_settings
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.records import Episode
 from fama.episodes.state import state_at
@@ -272,6 +273,21 @@ def correcting(tmp_path: Path, source: list[dict[str, str]], **changes: Any) -> 
     )
 
 
+@pytest.mark.parametrize("stated", [{"run": {"cadence": "episode"}}, {"mine": {"base": "none"}}])
+def test_a_round_is_of_the_router_at_every_turn_and_says_so(stated: dict[str, Any], tmp_path: Path) -> None:
+    source = [{"repairs": str(tmp_path), "episodes": str(tmp_path)}]
+    settings = correcting(tmp_path, source)
+    assert settings.correction is not None
+    assert (settings.correction.run.cadence, settings.correction.mine.base) == ("turn", "selector")
+    tree = dump_settings(settings)
+    assert TrainSettings.model_validate(tree) == settings
+    ((part, wrong),) = stated.items()
+    with pytest.raises(ValueError, match=rf"{part}\.{next(iter(wrong))}: a round"):
+        TrainSettings.model_validate(
+            {**tree, "correction": {**tree["correction"], part: {**tree["correction"][part], **wrong}}}
+        )
+
+
 def test_a_round_of_correction_adds_what_the_router_fails(tmp_path: Path, hinted: tuple[Path, Path]) -> None:
     plain, out = hinted
     settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
@@ -391,8 +407,8 @@ def test_a_router_that_fails_nothing_ends_the_rounds(tmp_path: Path, caplog: Any
         plain, out = asyncio.run(mined(tmp_path))
         settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}], tasks=["easy"])
         assert settings.correction is not None
-        nothing = settings.correction.model_copy(update={"mine": MineSettings(solved=0)})
-        settings = settings.model_copy(update={"correction": nothing})
+        mine = settings.correction.mine.model_copy(update={"solved": 0})
+        settings = settings.model_copy(update={"correction": settings.correction.model_copy(update={"mine": mine})})
         lines: list[str] = []
         manifest = train_in_rounds(settings, tmp_path / "router", model=Backbone(), told=lines.append)
     assert manifest is not None and "failed nothing that could be mined" in caplog.text
