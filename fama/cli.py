@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -82,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.parse_args(arguments or ["--help"])
         return 0
     name = arguments[0]
+    for stream, otherwise in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=otherwise)  # a terminal that lacks a sign ends no command
     handler = logging.StreamHandler()
     handler.setFormatter(RedactingFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -107,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{error.filename}: is a file where a folder is needed; give the path of a folder", 2)
     except IsADirectoryError as error:
         return _complain(f"{error.filename2 or error.filename}: is a folder; give the path of a file", 2)
+    except UnicodeEncodeError as error:
+        return _complain(f"{error.object!r:.200} cannot be kept as UTF-8; give it another name", 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}; what was finished is kept", 1)
@@ -160,7 +166,7 @@ def _load(path: str) -> Any:
 def _complain(text: str, code: int) -> int:
     from fama.commands.terminal import printable  # names and replies of others stand in messages, too
 
-    sys.stderr.write(f"fama: {printable(' '.join(redact(text).split()))}\n")
+    sys.stderr.write(f"fama: {printable(' '.join(redact(text, words=True).split()))}\n")
     return code
 
 

@@ -123,6 +123,40 @@ def parse_yaml(text: str) -> Any:
     return _parsed(text, _PlainLoader)
 
 
+def _whole_texts(value: Any) -> Any:
+    """Return a parsed value whose texts hold whole signs: JSON escapes those beyond the first plane in two halves.
+
+    Raises:
+        yaml.YAMLError: a text holds half a sign, or an alias holds itself.
+    """
+    done: dict[int, Any] = {}
+    held: set[int] = set()
+
+    def whole(one: Any) -> Any:
+        if isinstance(one, str):
+            return one if one.isascii() else _joined(one)
+        if not isinstance(one, dict | list):
+            return one
+        if id(one) in held:
+            raise yaml.YAMLError("an alias stands inside of what it names")
+        if id(one) not in done:
+            held.add(id(one))
+            items = one.items() if isinstance(one, dict) else enumerate(one)
+            inner = [(whole(key), whole(item)) for key, item in items]
+            done[id(one)] = dict(inner) if isinstance(one, dict) else [item for _, item in inner]
+            held.remove(id(one))
+        return done[id(one)]
+
+    return whole(value)
+
+
+def _joined(text: str) -> str:
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise yaml.YAMLError("a text holds half a sign, an escape such as \\ud83d alone") from None
+
+
 class _KeysOnce(SafeConstructor):
     """Refuses a key that is given twice; of two values the last one would win unseen."""
 
@@ -159,6 +193,15 @@ if yaml.__with_libyaml__:
     _FastLoader = _LibyamlLoader
 
 
+_LOADERS: list[type[yaml.SafeLoader] | type[yaml.CSafeLoader]] = [_PlainLoader]
+if _FastLoader is not None:
+    _LOADERS.append(_FastLoader)
+for _loader in _LOADERS:  # Python and JSON write 1e-05, for YAML 1.1 a text, for YAML 1.2 a number
+    _loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
+    )
+
+
 def _parsed(text: str, loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader]) -> Any:
     """Return a text's value; refuse deep nesting before it is built: the time grows with the square of the levels."""
     try:
@@ -167,7 +210,7 @@ def _parsed(text: str, loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader]) -
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _LEVELS:
                 raise yaml.YAMLError(f"more than {_LEVELS} levels, {str(event.start_mark).strip()}")
-        return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
+        return _whole_texts(yaml.load(text, Loader=loader))  # noqa: S506 - a safe loader
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OverflowError) as error:
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
 

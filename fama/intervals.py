@@ -114,7 +114,8 @@ def wilson_interval(value: float, size: float, n: int, level: float = 0.95) -> I
     size *= (z / float(stdtrit(n - 1, (1 + level) / 2))) ** 2
     centre = (value + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(spread / size + z * z / (4 * size * size))
-    return Interval(value, max(0.0, centre - half), min(1.0, centre + half), n)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(value, min(low, value), max(high, value), n)  # at 0 and 1 an end is the value, but for rounding
 
 
 def clustered_share(hits: Sequence[float], counts: Sequence[float], level: float = 0.95) -> Interval:

@@ -51,6 +51,11 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
+def arguments_given() -> list[str]:
+    """Return the arguments of the command line; bytes of a name that are no UTF-8 as escapes, to be kept in a file."""
+    return [word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for word in sys.argv[1:]]
+
+
 def command_line() -> str:
     """Return what was typed, with the program's name in place of its path and without keys."""
-    return redact(shlex.join(["fama", *sys.argv[1:]]))
+    return redact(shlex.join(["fama", *arguments_given()]))

@@ -60,12 +60,12 @@ Slots = Annotated[int, Field(ge=1, le=4096)]
 Threads = Annotated[int, Field(ge=0, le=4096)]
 Timeout = Annotated[float, Field(gt=0.0, le=1e8)]
 Retries = Annotated[int, Field(ge=0, le=1000)]
-#: Default of the characters that one message may store.
-MESSAGE_CHARS = 200_000
+MESSAGE_CHARS = 200_000  # that one message may store, by default
 MessageChars = Annotated[int, Field(ge=1_000, le=100_000_000)]
 #: The id of a task; a number is one, too (``[0, 7]``).
 TaskId = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 BaseUrl = Annotated[str, AfterValidator(_address)]
+KeyVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 #: Fields of a request that the loop writes.
 _WRITTEN = "model messages tools temperature top_p seed max_tokens max_completion_tokens stop response_format stream n"
 
@@ -78,7 +78,7 @@ class ModelSettings(Settings):
     folder>`` (vLLM in this process), or ``scripted:<name>``."""
     base_url: BaseUrl | None = None
     """An OpenAI-compatible endpoint; None serves the named weights in process with llama.cpp."""
-    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    api_key_env: KeyVariable = "OPENAI_API_KEY"
     """Environment variable that holds the endpoint's key; the key itself is never written anywhere."""
     temperature: float = Field(default=0.0, ge=0.0, le=100.0)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)

@@ -298,3 +298,26 @@ def test_the_config_of_a_run_is_given_back(tmp_path: Path) -> None:
     write(file, "settings: {trials: 2}")
     with pytest.raises(BadInput, match="unknown key 'settings'"):
         load_settings(RunSettings, file)
+
+
+def test_small_numbers_and_signs_of_a_written_config_come_back(tmp_path: Path) -> None:
+    options = {"lam": 0.00001, "large": 1e300, "note": "😀 \u00e9", "id": "1e5"}
+    wanted = load_settings(RunSettings, None, [f"selector.options={json.dumps(options)}", "model.name=😀"])
+    assert wanted.selector.options == options
+    for ascii_only in (True, False):
+        text = json.dumps(provenance(wanted, "helpdesk-2.0", {}), ensure_ascii=ascii_only)
+        assert load_settings(RunSettings, write(tmp_path / "config.json", text)) == wanted
+    got = load_settings(RunSettings, None, ["model.extra_body={min_p: 1e-3, top_k: 7, id: v1e5}"]).model.extra_body
+    assert got == {"min_p": 0.001, "top_k": 7, "id": "v1e5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("selector: {options: &x {a: [*x]}}", "an alias stands inside of what it names"),
+        ('model: {name: "a\\ud83d"}', "half a sign"),
+    ],
+)
+def test_what_no_text_can_hold_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        load_settings(RunSettings, write(tmp_path / "a.yaml", text))

@@ -129,3 +129,10 @@ def test_price_covers_the_truth_about_as_often_as_it_says() -> None:
             asked += 1
             below, above = below + (got.low > 500.0), above + (got.high is not None and got.high < 500.0)
     assert below / asked < 0.05 and above / asked < 0.05, (below, above, asked)
+
+
+def test_an_interval_holds_its_value_whatever_is_rounded() -> None:
+    for n in range(2, 400):
+        none, all_ = wilson_interval(0.0, n, n), wilson_interval(1.0, n, n)
+        assert none.low == 0.0 and all_.high == 1.0
+        assert none.high is not None and 0 < none.high and all_.low is not None and all_.low < 1

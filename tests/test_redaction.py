@@ -12,6 +12,7 @@ from fama.episodes.jsonl import line_of
 from fama.episodes.records import Message
 from fama.files import write_atomically
 from fama.redaction import RedactingFormatter, redact, redact_json, shortened
+from fama.text.clean import clean
 
 KEY = 'sk-"planted"/9f+1e77 aa'
 
@@ -75,3 +76,22 @@ def test_files_logs_and_names_of_fields(tmp_path: Path) -> None:
 def test_a_number_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "1234567890")
     assert redact_json('{"n":1234567890}') == '{"n":1234567890}'
+
+
+@pytest.mark.parametrize("word", ["required", "anything", "not-needed", "EMPTY_KEY", "sk-no-key-required", "Anything"])
+def test_a_word_is_told_by_no_error_and_kept_in_every_record(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", word)
+    message = Message(role="user", content=f"It is {word}.")
+    assert Message.model_validate_json(line_of(message)) == message
+    assert redact_json(json.dumps({f"{word}_outputs": word})) == json.dumps({f"{word}_outputs": word})
+    write_atomically(tmp_path / "a.json", word)
+    assert (tmp_path / "a.json").read_text() == word == clean(word)
+    assert shortened(f"bad key {word}") == "bad key ***"
+
+
+@pytest.mark.parametrize("key", ["hunter2hunter2", "aBcDeFgHiJkLmN", "abcdefghijklmnopqrstuvwx", "sk-ant-api03-x"])
+def test_what_is_no_word_stands_nowhere(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", key)
+    assert redact(f"a {key}") == "a ***" == clean(f"a {key}")

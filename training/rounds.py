@@ -168,9 +168,9 @@ async def _correct(
     )
     for line in mined.refused:
         log.warning("%s", line)
-    if mined.refused and not mined.records:
+    if mined.failed or (mined.refused and not mined.records):
         raise FamaError(
-            f"{one.run}: none of its episodes could be mined, for the reasons above; once they are gone, the same "
-            "command goes on from here"
+            f"{one.run}: {mined.failed or 'none'} of its episodes could {'not ' * bool(mined.failed)}be mined, for the "
+            "reasons above; once they are gone, the same command goes on from here"
         )
     return bool(mined.records)

@@ -1,5 +1,6 @@
 """Learning curves of an ablation: its measures over the number of training rows, a line per router."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,13 +44,9 @@ def _rows(found: Ablation) -> Any:
 def _panel(axes: Any, measure: str, cells: Sequence[AblationCell]) -> None:
     for place, name in enumerate(dict.fromkeys(cell.variant for cell in cells)):
         points = [
-            (cell.train_rows, value.value, value.low, value.high)
+            (cell.train_rows, *(math.nan if end is None else end for end in (value.value, value.low, value.high)))
             for cell in cells
-            if cell.variant == name
-            and (value := cell.measures.get(measure)) is not None
-            and value.value is not None
-            and value.low is not None
-            and value.high is not None
+            if cell.variant == name and (value := cell.measures.get(measure)) is not None and value.value is not None
         ]
         if points:
             rows, values, low, high = zip(*points, strict=True)

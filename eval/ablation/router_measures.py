@@ -48,10 +48,9 @@ class Sums:
     inflated: bool = False
 
     @property
-    def counted(self) -> tuple[int, int]:
-        """Return how many rows count, and how many there are."""
-        total = len(self.tasks)
-        return total if self.known is None else int(np.count_nonzero(self.known)), total
+    def counted(self) -> int:
+        """Return how many rows count."""
+        return len(self.tasks) if self.known is None else int(np.count_nonzero(self.known))
 
     def interval(self, draws: int, seed: int) -> Interval:
         """Return the measure with its 95 % interval over tasks: resampled, of a share Wilson's.

@@ -148,11 +148,11 @@ def _variable(name: str, matrix: Codes, k: int, resample: Resample) -> Variable:
         units=int(shared.sum()),
         observed=resample.share(agreed, shared.astype(np.float64)),
         alpha=resample.interval(krippendorff_alpha, together),
-        cohen=resample.interval(cohen_kappa, _confusions(matrix, k)) if raters == 2 else None,
+        cohen=_cohen(_confusions(matrix, k), resample) if raters == 2 else None,
         fleiss=None
         if raters == 2
         else resample.interval(
-            lambda a, b, n: fleiss_kappa(a, b, n, raters), agreed * full, counts * full[:, None], full
+            lambda a, b, n: fleiss_kappa(a, b, n, raters), agreed * full, counts * full[:, None], full, of=full
         ),
         fleiss_units=None if raters == 2 else int(full.sum()),
     )
@@ -176,11 +176,15 @@ def _pair(
     return RaterPair(
         raters=raters,
         units=int(confusions.sum()),
-        cohen=resample.interval(cohen_kappa, confusions),
+        cohen=_cohen(confusions, resample),
         steps=steps,
         step_units=int(known.sum()),
         confusion=confusion,
     )
+
+
+def _cohen(confusions: Array, resample: Resample) -> Interval:
+    return resample.interval(cohen_kappa, confusions, of=confusions.sum(axis=(1, 2)))
 
 
 def _confusions(matrix: Codes, k: int) -> Array:

@@ -29,7 +29,8 @@ _DRAWS = "draws"
 class WrittenTable(NamedTuple):
     """The table's path and rows, and how many episodes were planned, are there and ended in an error.
 
-    An error before anything was visible is no row. ``draws`` are the subsets drawn for each task and trial.
+    An error before anything was visible is no row. ``draws`` are the subsets drawn for each task and trial, ``fewer``
+    the tasks and trials that were executed with fewer.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class WrittenTable(NamedTuple):
     episodes: int
     errors: int
     draws: int
+    fewer: int
 
 
 def plan_outcomes(settings: OutcomesSettings, tasks: Sequence[str], pool: Sequence[str]) -> list[Planned]:
@@ -89,14 +91,14 @@ async def run_outcomes(
         _DRAWS: draws,
     }
 
-    def write() -> list[OutcomeRow]:
+    def write() -> tuple[list[OutcomeRow], int]:
         store = EpisodeStore(out)
         executed = Counter(episode.key.pair for episode in store.read())
         rows = as_executed(episodes_to_rows(store.read(), pool, drawn), draws, executed)
         spent = spent_on_episodes("outcome table", TABLE, chain(store.aside(), store.read()))
         stated = spent.model_dump(include={"tokens", "seconds"})
         write_outcomes(out / TABLE, rows, {**metadata, SPENT: stated})
-        return rows
+        return rows, sum(count < draws for count in executed.values())
 
     try:
         done = await run_planned(settings, plan, out, benchmark=world, progress=progress, may_change=FREE)
@@ -107,7 +109,8 @@ async def run_outcomes(
             write()
         raise
     counted = done.overall
-    return WrittenTable(out / TABLE, write(), len(plan), counted.episodes, counted.status.get("error", 0), draws)
+    rows, fewer = write()
+    return WrittenTable(out / TABLE, rows, len(plan), counted.episodes, counted.status.get("error", 0), draws, fewer)
 
 
 def with_executed(rows: Sequence[OutcomeRow], metadata: Mapping[str, Any]) -> list[OutcomeRow]:

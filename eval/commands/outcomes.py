@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,11 +64,10 @@ def _show(written: "WrittenTable") -> None:
         drawn.setdefault((row.domain, row.task_id), set()).add(row.subset)
     if len({frozenset(subsets) for subsets in drawn.values()}) > 1:
         print_note(screen, "Different tasks drew different subsets: compare them with `fama compare`.")
-    fewer = sum(count < written.draws for count in Counter(row.key for row in written.rows).values())
-    if fewer:
+    if written.fewer:
         print_note(
             screen,
-            f"{fewer} tasks and trials lack some of their {written.draws} subsets: propensities count them as left out "
-            "by chance.",
+            f"{written.fewer} tasks and trials were run with some of their {written.draws} subsets only: propensities "
+            "count the others as left out by chance.",
         )
     screen.print(f"{written.path}: {len(written.rows)} episodes, {written.planned} planned")

@@ -69,7 +69,7 @@ async def run_comparison(
         *stale_inputs(settings),
         *unheld_limits(settings),
         *other_units(settings),
-        *swept_part(settings, comparison.curves, comparison.tasks),
+        *swept_part(settings, comparison.curves, executed.scores, comparison.tasks),
     )
     comparison = comparison.model_copy(update={"warnings": (*comparison.warnings, *of_inputs)})
     write_atomically(out / COMPARISON, comparison.model_dump_json(indent=1) + "\n")

@@ -26,7 +26,7 @@ ASKED = "asked"
 
 
 def check_questions(settings: CompareSettings) -> None:
-    """Refuse questions about arms that are not compared; warn of a share of no tokens.
+    """Refuse questions about arms that are not compared; warn of margins and shares of tokens without effect.
 
     Raises:
         BadInput: names the arm, and those there are.
@@ -38,6 +38,8 @@ def check_questions(settings: CompareSettings) -> None:
                 raise BadInput(f"questions: no arm {name!r}; the arms are {', '.join(arms)}")
         if question.arm == question.than:
             raise BadInput(f"questions: {question.arm} is compared with itself; name two arms")
+        if question.ask == "more" and question.changed("margin"):
+            log.warning("questions: margin: more is more by any amount; it has no effect")
         plain = any(arm.arm == question.than and SELECTORS.traits(arm.name).plain for arm in settings.arms)
         if plain and question.tokens is not None:
             log.warning("questions: tokens: %s spends nothing on helpers; it has no effect", question.than)

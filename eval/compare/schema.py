@@ -114,6 +114,8 @@ class CurvePoint(Record):
 class Curve(Record):
     """Attained success of an arm over λ. ``area`` is its mean attainable success over the budgets that all curves span.
 
+    Points are of the same ``episodes`` pairs of task and trial; None in files of before this was written.
+
     The last two are read off the curve at the tokens and at the success of the arm ``versus``. They and the area are
     None where the tokens of a point are unknown.
     """
@@ -121,6 +123,7 @@ class Curve(Record):
     arm: str
     points: tuple[CurvePoint, ...]
     area: Interval
+    episodes: int | None = None
     versus: str | None = None
     success_at_equal_tokens: float | None = None
     tokens_at_equal_success: float | None = None

@@ -48,8 +48,10 @@ def _unit(arm: SelectorSettings) -> str:
     return str(arm.options.get("cost", "tokens"))
 
 
-def swept_part(settings: CompareSettings, curves: Sequence[Curve], tasks: int) -> list[str]:
-    """Return a warning where curves are of fewer tasks than are compared, or there are none; else none."""
+def swept_part(
+    settings: CompareSettings, curves: Sequence[Curve], scores: Mapping[str, Sequence[Score]], tasks: int
+) -> list[str]:
+    """Return a warning where curves are of fewer tasks or trials than are compared, or there are none; else none."""
     if not settings.lambdas:
         return []
     if not curves:
@@ -58,10 +60,13 @@ def swept_part(settings: CompareSettings, curves: Sequence[Curve], tasks: int) -
             "table with the subsets that the arms choose."
         ]
     n = curves[0].points[0].success.n
-    if n == tasks:
+    pairs = len({score.key.pair for arm in scores.values() for score in arm})
+    if n == tasks and curves[0].episodes == pairs:
         return []
+    trials = "" if pairs == tasks else f", {curves[0].episodes} of {pairs} tasks and trials"
     return [
-        f"lambdas: curves are over {n} of {tasks} tasks, those with an executed episode at every point of every arm."
+        f"lambdas: curves are over {n} of {tasks} tasks{trials}, those with an executed episode at every point of "
+        "every arm."
     ]
 
 
@@ -152,6 +157,7 @@ def _curves(
                     for lam, one in curve
                 ),
                 area=_interval(areas, weights.shape[1]),
+                episodes=int(curve[0][1][2].sum()),
                 versus=reference,
                 success_at_equal_tokens=success_at(_points(own, 0), anchor.tokens) if anchor else None,
                 tokens_at_equal_success=tokens_at(_points(own, 0), anchor.success) if anchor else None,

@@ -111,16 +111,20 @@ class Score:
 
 
 def token_use(episode: Episode) -> TokenUse:
-    """Return the ledger of an episode, summed by role; all is unknown where a log has none."""
+    """Return the ledger of an episode, summed by role; all is unknown where a log has none.
+
+    Of calls in a role that the log does not say, nobody knows whether they were the user's or a judge's.
+    """
     if not episode.ledger and episode.source.importer != "fama":
         return TokenUse(**dict.fromkeys(TokenUse.__dataclass_fields__))
     by_role: dict[str, list[LedgerRow]] = {role: [] for role in ROLES}
     for row in episode.ledger:
-        role = role_group(row.role)
-        by_role[role if role in by_role else "judge"].append(row)
+        by_role.setdefault(role_group(row.role), []).append(row)
+    unknown = ("user", "judge") if by_role.keys() - set(ROLES) else ()
     charged = [row for role in CHARGED for row in by_role[role]]
     return TokenUse(
-        **{role: known_total(row.total_tokens for row in rows) for role, rows in by_role.items()},
+        **{role: known_total(row.total_tokens for row in by_role[role]) for role in ROLES if role not in unknown},
+        **dict.fromkeys(unknown),
         cached=known_total(row.cached_input_tokens for row in charged),
         charged_input=known_total(row.input_tokens for row in charged),
         output=known_total(row.output_tokens for row in charged),

@@ -116,7 +116,6 @@ def measure_arm(scores: Sequence[Score], tasks: Sequence[str], resampling: Resam
         PassEstimate(k=r.k, estimate=estimate, short=r.short) for r, estimate in zip(rates, estimates, strict=True)
     )
     n = sums.of(lambda _: 1.0)
-    timed = [score for score in scored if score.seconds is not None]
     return Measures(
         tasks=len({score.task_id for score in scores}),
         trials=most,
@@ -144,9 +143,7 @@ def measure_arm(scores: Sequence[Score], tasks: Sequence[str], resampling: Resam
         decision_seconds=ratio_interval(
             sums.of(lambda s: amount(s.selection_seconds)), sums.of(lambda s: s.decisions), weights
         ),
-        episode_seconds=ratio_interval(
-            _TaskSums(timed, tasks).of(lambda s: s.seconds or 0.0), _TaskSums(timed, tasks).of(lambda _: 1.0), weights
-        ),
+        episode_seconds=ratio_interval(sums.of(lambda s: amount(s.seconds)), n, weights),
     )
 
 

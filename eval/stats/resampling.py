@@ -20,21 +20,22 @@ class Resample:
         self._weights = task_weights(len(tasks), draws, seed, name)[:, self._places]
         self.tasks = len(tasks)
 
-    def interval(self, statistic: Callable[..., Array], *per_unit: Array) -> Interval:
+    def interval(self, statistic: Callable[..., Array], *per_unit: Array, of: Array | None = None) -> Interval:
         """Return the statistic of sums over units, with an expanded percentile interval over resampled tasks.
 
         ``per_unit`` arrays have shape [units, ...]; the statistic takes their sums, [...] or [draws, ...], and is NaN
-        where it is not defined. Where all resamples are equal, as of a perfect agreement, they do not tell how sure the
-        value is, and there are no ends.
+        where it is not defined. ``of`` [units] is above 0 for the units that it is of, None for all. Where all
+        resamples are equal, as of a perfect agreement, they do not tell how sure the value is, and there are no ends.
         """
+        n = self.tasks if of is None else int(np.count_nonzero(np.bincount(self._places, of, self.tasks)))
         value = float(statistic(*(array.sum(axis=0, dtype=np.float64) for array in per_unit)))
         if np.isnan(value):
-            return Interval(None, None, None, self.tasks)
+            return Interval(None, None, None, n)
         draws = statistic(*(np.tensordot(self._weights, array, axes=1) for array in per_unit))
         draws = draws[~np.isnan(draws)]
         if 2 * len(draws) < len(self._weights) or np.ptp(draws) < _EQUAL:
-            return Interval(value, None, None, self.tasks)
-        return percentile_interval(value, draws, self.tasks)
+            return Interval(value, None, None, n)
+        return percentile_interval(value, draws, n)
 
     def share(self, hits: Array, counts: Array) -> Interval:
         """Return Σ hits / Σ counts, both [units], as ``clustered_share``: resamples of none or all have no width."""

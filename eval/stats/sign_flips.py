@@ -1,6 +1,7 @@
 """The sign-flip distribution of a sum of paired differences: p, and the critical value of a level."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,25 +62,30 @@ def sign_flip_test(differences: Array, seed: int, level: float = 0.95, draws: in
     refused = tails < 1 - level - _TIE
     rejected = sums[refused]
     return SignFlipTest(
-        min(1.0, p),
+        min(1.0, max(p, sys.float_info.min)),
         float(sums[~refused].max()) / norm,  # the smallest value has p = 1
         float(rejected.min()) / norm if len(rejected) else math.inf,
     )
 
 
 def _exact(steps: Sequence[int]) -> tuple[Array, Array]:
-    """Return the values of |Σ ±steps| in rising order and P(|Σ ±steps| ≥ value) with fair signs."""
+    """Return the values of |Σ ±steps| in rising order and P(|Σ ±steps| ≥ value) with fair signs.
+
+    A chance that is too small for a number is 0; its sum is a value all the same.
+    """
     total = sum(steps)
-    chance = np.ones(1)
+    chance, possible = np.ones(1), np.ones(1, dtype=bool)
     for step in steps:  # the sums from −k to k become those from −k − step to k + step
-        wider = np.zeros(len(chance) + 2 * step)
+        wider, more = np.zeros(len(chance) + 2 * step), np.zeros(len(chance) + 2 * step, dtype=bool)
         wider[2 * step :] += chance
         wider[: len(chance)] += chance
-        chance = wider / 2
+        more[2 * step :] |= possible
+        more[: len(chance)] |= possible
+        chance, possible = wider / 2, more
     folded = chance[total:].copy()
     folded[1:] *= 2
     tails = folded[::-1].cumsum()[::-1]
-    reached = np.flatnonzero(folded)
+    reached = np.flatnonzero(possible[total:])
     return reached.astype(np.float64), tails[reached]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import app, ui
 from nicegui.events import KeyEventArguments
@@ -49,7 +50,7 @@ def _welcome() -> None:
         name = ui.input("name").props("autofocus")
 
         def start() -> None:
-            ui.navigate.to(f"/?annotator={name.value.strip()}")
+            ui.navigate.to(f"/?annotator={quote(name.value.strip())}")
 
         name.on("keydown.enter", start)
         ui.button("start", on_click=start)
@@ -112,7 +113,7 @@ class _Page:
                 )
         ui.label(f"broke at message {label.step}" if label.step is not None else "no step yet").props("data-step")
         note = ui.textarea("note", value=label.rationale).classes("w-full")
-        note.on("blur", lambda: session.note(note.value or ""))
+        note.on("blur", lambda: self._kept(session.note, note.value or ""))
         with ui.row():
             ui.button("p previous", on_click=lambda: self._go(-1)).props("no-caps outline")
             ui.button("n next", on_click=lambda: self._go(1)).props("no-caps outline data-next")
@@ -197,13 +198,17 @@ class _Page:
         self._draw()
 
     def _do(self, change: Callable[..., Any], *values: Any) -> None:
+        self._kept(change, *values)
+        self._draw()
+
+    def _kept(self, change: Callable[..., Any], *values: Any) -> None:
+        """Make a change; say where it could not be saved."""
         try:
             change(*values)
         except OSError as error:
             ui.notify(f"not saved: {error.strerror or error}", type="negative", timeout=0, close_button=True)
         except BadInput as error:
             ui.notify(f"not saved: {error}", type="negative", timeout=0, close_button=True)
-        self._draw()
 
 
 def _show(index: int, message: Message) -> None:

@@ -10,7 +10,8 @@ DEFAULT_PORT = 8765
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("folder", metavar="DIR", help="folder with episodes.jsonl; labels go into DIR/annotations")
+    told = "folder with episodes.jsonl, or that file; labels go into DIR/annotations"
+    parser.add_argument("folder", metavar="DIR", help=told)
     parser.add_argument(
         "--findings", metavar="FILE", help="failures.jsonl with the machine's findings, hidden at first"
     )
@@ -46,9 +47,10 @@ def main(args: argparse.Namespace) -> int:
     except ImportError:
         raise BadInput("fama annotate: needs NiceGUI; pip install 'fama-router[annotate]'") from None
     print(f"{len(episodes)} failed episodes: http://127.0.0.1:{args.port}/?annotator=YOUR-NAME (Ctrl-C ends it)")
+    folder = folder if folder.is_dir() else folder.parent
     print(f"labels are saved in {folder / 'annotations'} after every change; compare with: fama agree FILE FILE")
     try:
-        serve_page(folder if folder.is_dir() else folder.parent, episodes, taxonomy, findings, args.port)
+        serve_page(folder, episodes, taxonomy, findings, args.port)
     except KeyboardInterrupt:
         print("stopped; every label is saved")
     return 0

@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     for line in mined.refused:
         sys.stderr.write(f"fama: {printable(line)}\n")
     _print(mined.records, out)
-    return 1 if mined.refused and not mined.records else 0
+    return 1 if mined.failed or (mined.refused and not mined.added) else 0
 
 
 def _tell(record: "Repair") -> None:

@@ -5,6 +5,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,10 +62,10 @@ def main(args: argparse.Namespace) -> int:
     from fama.selection.router.checkpoint import read_manifest
     from fama.selection.selectors.learned import build
 
-    for name in ("lam", "allowance", "limit"):
+    for name, least in (("lam", 0), ("allowance", 0), ("limit", 1)):
         value = getattr(args, name)
-        if value is not None and value < 0:
-            raise BadInput(f"--{name} is {value}; give a number of at least 0")
+        if value is not None and value < least:
+            raise BadInput(f"--{name} is {value}; give a number of at least {least}")
     manifest = read_manifest(Path(args.router))
     pool, again = manifest.pool, manifest.view == "retrospective"
     files = dict(zip(member_names(args.helper), args.helper, strict=True))
@@ -83,12 +84,11 @@ def main(args: argparse.Namespace) -> int:
         episodes=args.episodes if again else None,
     )
     chosen = _choose(selector, Path(args.episodes), Allowance(args.allowance), args.limit, args.first or again)
-    if args.json:
-        return _print_json(chosen)
-    found = list(chosen)
-    if not found:
+    if (first := next(chosen, None)) is None:
         raise BadInput(f"{args.episodes}: no episode with a decision; give episodes that `fama run` wrote")
-    _print_table(found, pool)
+    if args.json:
+        return _print_json(chain([first], chosen))
+    _print_table([first, *chosen], pool)
     return 0
 
 

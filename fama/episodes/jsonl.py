@@ -114,7 +114,12 @@ class RecordStore(Generic[R]):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other writers of the file waiting for the length of the block; not to be nested."""
+        """Keep other writers of the file waiting for the length of the block; not to be nested.
+
+        Raises:
+            BadInput: the file is packed, so that a second one would take its place.
+        """
+        self.refuse_packed()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_name(f".{self.path.name}.lock")):
             yield
@@ -127,8 +132,9 @@ class RecordStore(Generic[R]):
         dies gives it back.
 
         Raises:
-            BadInput: another run is at work here, or has written since the caller read.
+            BadInput: another run is at work here, or has written since the caller read, or the file is packed.
         """
+        self.refuse_packed()
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -140,6 +146,16 @@ class RecordStore(Generic[R]):
             raise BadInput(
                 f"{folder}: another process is running in this folder; wait for its end or give another --out"
             ) from None
+
+    def refuse_packed(self) -> None:
+        """Refuse to write a file of which a packed one is there.
+
+        Raises:
+            BadInput: it is there.
+        """
+        packed = self.path.with_name(f"{self.path.name}.gz")
+        if packed.exists():
+            raise BadInput(f"{packed}: is packed, and is not added to; unpack it with gunzip, or give another --out")
 
     def check_unchanged(self, size: int) -> None:
         """Refuse a file that is not as large any more as when the caller read it.
@@ -209,12 +225,14 @@ def existing_file(path: Path, name: str) -> Path:
 
     Raises:
         Missing: there is nothing.
-        BadInput: a folder holds none.
+        BadInput: a folder holds none, or both.
     """
     if path.is_dir():
-        for candidate in (path / name, path / f"{name}.gz"):
-            if candidate.exists():
-                return candidate
+        found = [one for one in (path / name, path / f"{name}.gz") if one.exists()]
+        if len(found) > 1:
+            raise BadInput(f"{path}: holds both {name} and {name}.gz; move one of them away")
+        if found:
+            return found[0]
         raise BadInput(f"{path}: holds no {name}; give the folder that a command wrote it into")
     if not path.exists():
         article = "an" if name[0] in "aeiou" else "a"

@@ -7,12 +7,12 @@ from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.probes import EpisodeWorld, Refused, first_change
+from fama.mining.probes import EpisodeWorld, ModelFailed, Refused, first_change
 from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, episode_kind, placed
 from fama.mining.schedule import Schedule, SchedulePoint, helpers_of
 from fama.mining.search.base import SEARCHES, Run
 from fama.mining.search.effect_map import effect_map
-from fama.mining.source import refusal
+from fama.mining.source import Refusal, refusal
 from fama.randomness import generator
 from fama.subsets import Subset
 
@@ -25,15 +25,15 @@ class Mined:
     repaired: Episode | None = None
 
 
-async def try_episode(bench: Bench, log: Episode, split: str | None) -> Mined | str:
+async def try_episode(bench: Bench, log: Episode, split: str | None) -> Mined | Refusal:
     """Mine an episode; return the line about it where it cannot be mined."""
     backbone = bench.stage.model.name
     if log.backbone != backbone:
-        return refusal(log, f"of the backbone {log.backbone}, here is {backbone}")
+        return Refusal(refusal(log, f"of the backbone {log.backbone}, here is {backbone}"), passing=False)
     try:
         return await mine_episode(bench, log, split)
     except Refused as fault:
-        return refusal(log, str(fault))
+        return Refusal(refusal(log, str(fault)), passing=isinstance(fault, ModelFailed))
 
 
 async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:

@@ -25,6 +25,10 @@ class Refused(FamaError):
     """An episode that cannot be mined, with the place; it is not recorded, so that it can be tried again."""
 
 
+class ModelFailed(Refused):
+    """An episode in which a model failed: it may be mined another time."""
+
+
 @dataclass(frozen=True)
 class _Probe:
     decisions: tuple[Decided, ...]
@@ -269,7 +273,7 @@ class EpisodeWorld:
         except OutOfBudget:
             raise
         except ModelError as error:
-            raise Refused(f"decision {turn}: the model failed: {error}") from error
+            raise ModelFailed(f"decision {turn}: the model failed: {error}") from error
 
     def _check(self, episode: Episode, replay: Replay) -> None:
         if episode.outcome.status != "error":
@@ -279,7 +283,7 @@ class EpisodeWorld:
         if replay.difference is not None:
             raise Refused(replay.difference)
         if episode.outcome.boundary == "model":
-            raise Refused(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
+            raise ModelFailed(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
 
     def _kept(self, decided: Decided) -> str | None:
         """Return an action as later prompts hold it, with its thought where the strategy keeps that; None of none."""

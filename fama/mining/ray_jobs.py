@@ -13,7 +13,7 @@ from fama.execution.ray_tasks import ray_tasks
 from fama.mining.bench import opened_bench
 from fama.mining.episode import Mined, try_episode
 from fama.mining.settings import MineSettings
-from fama.mining.source import refusal
+from fama.mining.source import Refusal, refusal
 from fama.settings import RunSettings
 
 
@@ -33,7 +33,7 @@ class MineRecipe:
     content: Mapping[str, Any]
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Callable[[MineJob], Awaitable[Mined | str]]]:
+    async def opened(self) -> AsyncIterator[Callable[[MineJob], Awaitable[Mined | Refusal]]]:
         """Connect the models; yield the function that mines one episode, or says why it cannot be mined.
 
         Raises:
@@ -46,14 +46,14 @@ class MineRecipe:
 
 
 @contextmanager
-def remote_mining(recipe: MineRecipe) -> Iterator[Callable[[MineJob], Awaitable[Mined | str]]]:
+def remote_mining(recipe: MineRecipe) -> Iterator[Callable[[MineJob], Awaitable[Mined | Refusal]]]:
     """Yield a function that mines one episode as a Ray task; one whose workers died is left for another run."""
     with ray_tasks(recipe, recipe.mine.concurrency) as task:
 
-        async def run(job: MineJob) -> Mined | str:
+        async def run(job: MineJob) -> Mined | Refusal:
             try:
                 return await task(job)
             except WorkerLost as error:
-                return refusal(job.episode, str(error))
+                return Refusal(refusal(job.episode, str(error)), passing=True)
 
         yield run

@@ -13,6 +13,7 @@ from fama.agents.runs.run_config import check_unchanged, run_prompts, write_conf
 from fama.config import dump_settings
 from fama.episodes.jsonl import RecordStore
 from fama.episodes.store import EpisodeStore
+from fama.errors import FamaError
 from fama.execution.jobs import run_pool
 from fama.helpers.pool import build_pool
 from fama.mining.bench import opened_bench
@@ -21,7 +22,7 @@ from fama.mining.ray_jobs import MineJob, MineRecipe, remote_mining
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.search.base import SEARCHES
 from fama.mining.settings import MineSettings
-from fama.mining.source import MiningSource, choose_episodes, open_source
+from fama.mining.source import MiningSource, Refusal, choose_episodes, open_source
 from fama.models.base import ChatModel
 from fama.provenance import git_commit
 
@@ -33,10 +34,16 @@ FREE = frozenset({"failures", "solved", "tasks", "concurrency", "executor"})
 
 @dataclass(frozen=True)
 class MinedFolder:
-    """The records of a folder, finished now or before; ``refused`` are lines about episodes that could not be mined."""
+    """The records of a folder, finished now or before; ``refused`` are lines about episodes that could not be mined.
+
+    ``added`` counts the records of this call, ``failed`` the episodes that the same call may yet mine: a model failed,
+    or a worker was lost.
+    """
 
     records: tuple[Repair, ...]
     refused: tuple[str, ...]
+    added: int
+    failed: int
 
 
 async def mine_folder(
@@ -75,14 +82,15 @@ async def mine_folder(
     store = EpisodeStore(out)
     size, recorded = store.size(), repairs.size()
     done = {record.episode_id for record in repairs.read()}
-    refused = list(chosen.refused)
+    refused, finished = list(chosen.refused), _Finished(source.settings.stop_after)
     todo = [episode for episode in chosen.episodes if episode.id not in done]
     if todo:
         stored = store.ids()
 
-        def finish(job: MineJob, result: Mined | str) -> None:
-            if isinstance(result, str):
-                refused.append(result)
+        def finish(job: MineJob, result: Mined | Refusal) -> None:
+            finished.count(result)
+            if isinstance(result, Refusal):
+                refused.append(result.line)
                 return
             if result.repaired is not None and result.repaired.id not in stored:
                 store.append(result.repaired)
@@ -98,7 +106,31 @@ async def mine_folder(
                 repairs.check_unchanged(recorded)  # of failures without a repair nothing is in the other file
                 write_config(out, content)
                 await run_pool(jobs, run, finish, mine.concurrency)
-    return MinedFolder(tuple(repairs.read()), tuple(refused))
+    return MinedFolder(tuple(repairs.read()), tuple(refused), finished.added, finished.failed)
+
+
+class _Finished:
+    """Counts episodes that were mined or failed; stops where so many in a row failed."""
+
+    def __init__(self, stop_after: int) -> None:
+        self.added = self.failed = self._in_a_row = 0
+        self._stop_after = stop_after
+
+    def count(self, result: Mined | Refusal) -> None:
+        """Count an episode.
+
+        Raises:
+            FamaError: so many in a row failed that the server is gone; 0 never stops.
+        """
+        if isinstance(result, Mined):
+            self.added, self._in_a_row = self.added + 1, 0
+        elif result.passing:
+            self.failed, self._in_a_row = self.failed + 1, self._in_a_row + 1
+            if self._in_a_row == self._stop_after:
+                raise FamaError(
+                    f"{self._in_a_row} episodes in a row could not be mined ({result.line}); what was finished is "
+                    "kept: fix the server, then the same command goes on"
+                )
 
 
 @asynccontextmanager
@@ -107,7 +139,7 @@ async def _executor(
     mine: MineSettings,
     content: Mapping[str, Any],
     model: ChatModel | None,
-) -> AsyncIterator[Callable[[MineJob], Awaitable[Mined | str]]]:
+) -> AsyncIterator[Callable[[MineJob], Awaitable[Mined | Refusal]]]:
     """Yield the function that mines one episode: in this process, or as a Ray task."""
     if mine.executor == "ray":
         with remote_mining(MineRecipe(source.settings, mine, content)) as remote:

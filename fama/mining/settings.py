@@ -3,17 +3,30 @@
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from fama.config import first_fault
+from fama.errors import BadInput
 from fama.models.wrapper import OWN_LENGTH
-from fama.settings import BaseUrl, HelperSettings, ModelSettings, Retries, Settings, Slots, TaskId, Threads, Timeout
+from fama.settings import (
+    BaseUrl,
+    HelperSettings,
+    KeyVariable,
+    ModelSettings,
+    Retries,
+    Settings,
+    Slots,
+    TaskId,
+    Threads,
+    Timeout,
+)
 
 
 class RouteSettings(Settings):
     """The way to the backbone; None is as in the mined folder."""
 
     base_url: BaseUrl | None = None
-    api_key_env: str | None = None
+    api_key_env: KeyVariable | None = None
     slots: Slots | None = None
     threads: Threads | None = None
     timeout: Timeout | None = None
@@ -22,8 +35,15 @@ class RouteSettings(Settings):
     """Folder of the response cache; None takes the mined run's, or ``cache`` in the folder of the results."""
 
     def over(self, model: ModelSettings) -> ModelSettings:
-        """Return the model's settings with what is set here."""
-        return model.model_copy(update=self.model_dump(exclude_none=True))
+        """Return the model's settings with what is set here.
+
+        Raises:
+            BadInput: they contradict each other.
+        """
+        try:
+            return ModelSettings.model_validate({**model.model_dump(), **self.model_dump(exclude_none=True)})
+        except ValidationError as error:
+            raise BadInput(f"model: {first_fault(error).removeprefix('(top): ')}") from None
 
 
 class MineBudget(Settings):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fama.agents.runs.plan import load_benchmark
 from fama.agents.runs.run_config import CONFIG, read_config, settings_from
@@ -133,6 +134,13 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
         generator(mine.seed, "mining.failed").shuffle(failed)
     eligible = Counter((episode_kind(episode), source.split_of(episode.task_id)) for episode in (*failed, *solved))
     return MinedEpisodes((*failed[: mine.failures], *solved[: mine.solved]), tuple(refused), eligible)
+
+
+class Refusal(NamedTuple):
+    """The line about an episode that was not mined; ``passing`` if it may be another time, as after a failed call."""
+
+    line: str
+    passing: bool
 
 
 def refusal(episode: Episode, fault: str) -> str:

@@ -1,5 +1,9 @@
 """Messages of commands about a wrong path, a wrong name or a reply that nobody could read."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +42,30 @@ def test_a_folder_of_routers_lists_them(tmp_path: Path, capsys: pytest.CaptureFi
     text = complaint(capsys, "select", "--router", str(ROUTERS), "--episodes", str(tmp_path))
     assert f"give one of {ROUTERS / 'helpdesk-encoder'}, {ROUTERS / 'helpdesk-episode'}" in text
     assert "fama train" in complaint(capsys, "select", "--router", str(tmp_path), "--episodes", str(tmp_path))
+
+
+def test_a_selection_of_nothing_is_refused_also_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_episodes(
+        tmp_path / "episodes.jsonl", [build("a", "none").model_copy(update={"messages": (), "decisions": ()})]
+    )
+    command = ("select", "--router", str(ROUTERS / "helpdesk-linear"), "--episodes", str(tmp_path))
+    for form in ((), ("--json",)):
+        assert "no episode with a decision" in complaint(capsys, *command, *form)
+        assert "--limit is 0; give a number of at least 1" in complaint(capsys, *command, *form, "--limit", "0")
+
+
+def test_names_and_terminals_that_are_no_utf8_end_no_command(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "a \u2192 b"}]}) + "\n")
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")
+    for words in (
+        ("run", "model.name=scripted:echo", "domain=shop", "split=dev", "tasks=1", "--out", out),
+        ("import", "openai", str(tmp_path / "log.jsonl"), "--out", str(tmp_path / "imported")),
+    ):
+        command = [sys.executable, "-m", "fama", *words]
+        environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+        ended = subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False)
+        assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False), ended.stderr[-500:]
+    assert "r\\xff" in json.loads(Path(out, "config.json").read_text())["argv"][-1]
 
 
 @pytest.mark.parametrize("format_name", ("auto", "tau2", "openai"))

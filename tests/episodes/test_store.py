@@ -146,6 +146,23 @@ def test_gzip_files_and_folders(tmp_path: Path) -> None:
         stored(path)
 
 
+def test_a_packed_file_is_not_written_beside(tmp_path: Path) -> None:
+    store = EpisodeStore(tmp_path)
+    store.append(episode(1))
+    plain = store.path.read_bytes()
+    (tmp_path / "episodes.jsonl.gz").write_bytes(gzip.compress(plain))
+    with pytest.raises(BadInput, match=r"holds both episodes.jsonl and episodes.jsonl.gz; move one"):
+        list(read_episodes(tmp_path))
+    store.path.unlink()
+    with pytest.raises(BadInput, match=r"episodes.jsonl.gz: is packed, and is not added to; unpack it"):
+        store.append(episode(2))
+    with pytest.raises(BadInput, match="is packed"):
+        store.rewrite([episode(2)])
+    with pytest.raises(BadInput, match="is packed"), store.alone(0):
+        pass
+    assert list(read_episodes(tmp_path)) == [episode(1)] and not store.path.exists()
+
+
 def test_a_gzip_file_with_damaged_data_is_named(tmp_path: Path) -> None:
     path = tmp_path / "episodes.jsonl.gz"
     packed = bytearray(gzip.compress(b"".join(line_of(episode(number)) for number in range(50))))

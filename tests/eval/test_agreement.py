@@ -124,6 +124,10 @@ def test_three_labellers_have_fleiss_over_what_all_of_them_label(
     assert len(found.pairs) == 3 and (dcv.units, dcv.fleiss_units) == (8, 7)
     for rater, own in labels.items():
         write_failures(tmp_path / f"{rater}.jsonl", own.values())
+    del labels["c"]["e1"]  # with e0 all of a task
+    fewer = agreement(labels, CODES, draws=100)
+    assert fewer.variables[0].fleiss is not None
+    assert (fewer.tasks, fewer.variables[0].fleiss.n, [pair.cohen.n for pair in fewer.pairs]) == (4, 3, [4, 3, 3])
     assert main(["agree", *(str(tmp_path / f"{rater}.jsonl") for rater in labels)]) == 0
     assert "Fleiss κ: over the 7 of 8 failures that all 3 label; α: over all." in capsys.readouterr().out
 

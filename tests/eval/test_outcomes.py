@@ -207,8 +207,9 @@ async def test_episodes_without_a_row_leave_the_propensities_of_the_others_as_th
         return replace(reply, usage=usage) if "Beta" in request.prefill else reply
 
     monkeypatch.setattr(ScriptedModel, "complete", uncounted)
-    rows = (await run_outcomes(outcomes_settings(per_task=4), tmp_path, command="x", progress=False)).rows
-    assert Counter((one.subset, one.propensity) for one in rows) == {("", 1.0): 4, ("Alpha", 1.0): 4}
+    written = await run_outcomes(outcomes_settings(per_task=4), tmp_path, command="x", progress=False)
+    found = Counter((one.subset, one.propensity) for one in written.rows)
+    assert found == {("", 1.0): 4, ("Alpha", 1.0): 4} and written.fewer == 0
     assert spent_on_table(tmp_path / "outcomes.parquet").tokens is None  # not that of the rows
 
 

@@ -36,6 +36,14 @@ def test_sign_flip_by_hand() -> None:
     assert sign_flip_test(np.array([0.5, 0.25, 0.25]), seed=0).p == 2 / 8
 
 
+def test_sums_too_rare_for_a_number_are_below_every_level() -> None:
+    for differences in (np.ones(1500), np.array([1.0] * 2850 + [-1.0] * 150)):
+        test = sign_flip_test(differences, seed=0)
+        assert 0 < test.p < 1e-300 and 0 < test.accepted < test.rejected < np.sqrt(len(differences))
+        found = paired_estimate(differences, seed=0).interval
+        assert found.low is not None and 0.8 < found.low < 1
+
+
 def test_critical_values_by_hand() -> None:
     """Six equal steps: |Σ| is 6 in 2 of 64 patterns and at least 4 in 14 of them; the statistic divides by √6."""
     test = sign_flip_test(np.array([0.5] * 5 + [-0.5]), seed=0)

@@ -93,6 +93,12 @@ def test_each_of_many_groups_has_a_panel_with_its_name(groups: int) -> None:
         assert all(axes.get_legend() is None and len(axes.patches) == len(CODES) for axes in shown)
 
 
+@pytest.mark.parametrize("tasks", [4, 9, 18, 29])
+def test_categories_that_all_or_none_have_are_drawn(tasks: int) -> None:
+    figure = draw_profiles([profile("one", [label(n, "CM") for n in range(tasks)], CODES)])
+    assert {round(bar.get_width()) for axes in figure.axes for bar in axes.patches} == {0, 1}
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     write_failures(tmp_path / "old.jsonl", drawn(rng, [0.7, 0.1, 0.1, 0.1]))

@@ -150,12 +150,17 @@ def test_new_tokens_of_help_leave_the_cached_ones_out() -> None:
     assert score_of(told.model_copy(update={"ledger": (beside,)})).tokens.help_new is None
 
 
-def test_a_question_about_an_arm_that_is_not_there_is_refused() -> None:
+def test_a_question_about_an_arm_that_is_not_there_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     arms = (SelectorSettings(name="none"), SelectorSettings(name="all"))
     for asked, part in ((("all", "learned"), "no arm 'learned'"), (("all", "all"), "compared with itself")):
         settings = CompareSettings(arms=arms, questions=(QuestionSettings(arm=asked[0], than=asked[1]),))
         with pytest.raises(BadInput, match=part):
             check_questions(settings)
+    check_questions(CompareSettings(arms=arms, questions=(QuestionSettings(arm="all", than="none", ask="more"),)))
+    assert not caplog.records
+    wide = QuestionSettings(arm="all", than="none", ask="more", margin=0.1)
+    check_questions(CompareSettings(arms=arms, questions=(wide,)))
+    assert "margin: more is more by any amount; it has no effect" in caplog.text
     assert "questions" not in CompareSettings(arms=arms).model_dump()  # earlier configs keep their hash
 
 

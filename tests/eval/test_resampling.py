@@ -27,6 +27,14 @@ def test_sums_keep_the_other_axes() -> None:
     assert got.low is not None and got.high is not None and 0.5 <= got.low < 0.75 < got.high <= 1
 
 
+def test_the_tasks_behind_a_value_are_those_of_the_units_that_it_is_of() -> None:
+    values, counts = np.array([1.0, 0.5, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 1.0])
+    resample = Resample(TASK_OF, 500, 3, "x")
+    with np.errstate(invalid="ignore"):
+        found = resample.interval(lambda total, count: total / count, values, counts, of=counts)
+    assert (found.value, found.n, resample.tasks) == (2.5 / 3, 2, 3)
+
+
 def test_a_share_is_that_of_its_tasks() -> None:
     """Units b, a, c, a: task a has 3 of 6 hits, b 1 of 1, c 0 of 2."""
     hits, counts = np.array([1.0, 1.0, 0.0, 2.0]), np.array([1.0, 2.0, 2.0, 4.0])

@@ -1,6 +1,7 @@
 """``fama score`` and the measures of a group."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def test_a_score_sums_the_ledger_by_role() -> None:
     assert use.total == 104 and use.cached == 4 and use.charged_input == 100 and use.output == 4
 
 
+def test_whose_calls_in_an_unsaid_role_were_is_unknown() -> None:
+    rows = [LedgerRow(role=role, model="m", input_tokens=10, output_tokens=1) for role in ("agent", "other")]
+    use = score_of(build("t", "x", ledger=tuple(rows))).tokens
+    assert (use.agent, use.helper, use.selector, use.user, use.judge, use.total) == (11, 0, 0, None, None, 11)
+
+
 def test_a_greeting_is_no_decision_of_an_imported_log() -> None:
     own = build("t", "x")
     logged = own.model_copy(update={"decisions": ()})
@@ -65,6 +72,8 @@ def test_measures_by_hand() -> None:
     assert m.cached_share.value == pytest.approx((45 + 145 + 95 + 95) / (90 + 290 + 190 + 40 + 190))
     assert m.notes == 0.5 and m.rejected_notes == 0.25
     assert m.decision_seconds.value == 0.5 and m.episode_seconds.value == 3.0
+    untimed = [replace(score_of(episodes[0]), seconds=None), *map(score_of, episodes[1:])]
+    assert measure_arm(untimed, ["a", "b", "c"], Resampling(draws=200)).episode_seconds.value is None
 
 
 def test_pairs_without_a_verdict_on_both_sides_do_not_count() -> None:

@@ -144,6 +144,7 @@ async def test_tasks_that_the_curves_leave_out_are_told(tmp_path: Path, kept: se
     (told,) = [line for line in got.warnings if line.startswith("lambdas: ")]
     assert len(got.curves) == curves
     assert told.startswith("lambdas: curves are over 1 of 4 tasks, " if curves else "lambdas: no curves, ")
+    assert not curves or got.curves[0].episodes == sum(row.task_id == "t10" and row.subset == "" for row in rows)
     alone = await live(tmp_path / "all", arms=arms, outcomes=str(whole), replay=str(whole), lambdas=[0.0])
     assert not any(line.startswith("lambdas: ") for line in alone.warnings)
 

@@ -64,6 +64,11 @@ def test_refusals_are_one_line_each(plain: Path, tmp_path: Path, capsys: pytest.
     refused = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fama: d/single")]
     assert len(refused) == 1
     assert "not mined: message 5: tool 'step 2 drift 1' now" in refused[0]
+    PuzzleEnvironment.drift = 0
+    assert cli.main(["mine", str(plain), "--out", str(tmp_path / "out"), "tasks=[impossible]"]) == 0
+    PuzzleEnvironment.drift = 1
+    again = ["mine", str(plain), "--out", str(tmp_path / "out"), "tasks=[single]"]
+    assert cli.main(again) == 1, "what was mined before does not hide it"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,7 @@ def test_refusals_are_one_line_each(plain: Path, tmp_path: Path, capsys: pytest.
         (["nowhere"], "nowhere: no such folder"),
         (["PLAIN", "search=luck"], "unknown search 'luck'; known: elimination, map, tree"),
         (["PLAIN", "helpers.pool=[Alpha, Gamma]"], "unknown helper 'Gamma'"),
+        (["PLAIN", "model.api_key_env=sk-abcdefghijk-123"], "model.api_key_env: String should match pattern"),
         (["PLAIN", "budget.call=3"], "unknown key 'budget.call'"),
         (["PLAIN", "tasks=[nobody]"], "no finished episode of the plain agent of these tasks"),
     ],

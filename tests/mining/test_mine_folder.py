@@ -11,7 +11,7 @@ import pytest
 
 from fama.episodes.state import state_at
 from fama.episodes.store import read_episodes
-from fama.errors import BadInput, ModelError
+from fama.errors import BadInput, FamaError, ModelError
 from fama.mining import runner
 from fama.mining.bench import Bench, opened_bench
 from fama.mining.records import Repair
@@ -19,6 +19,7 @@ from fama.mining.schedule import SchedulePoint
 from fama.mining.settings import MineSettings
 from fama.mining.source import choose_episodes, open_source
 from fama.selection.router.turn import featurise_turn
+from fama.settings import ModelSettings
 from tests.support.mining_worlds import (
     NAMED,
     POOL,
@@ -292,8 +293,16 @@ async def test_a_model_that_fails_leaves_the_episode_for_another_run(tmp_path: P
     folder = await plain_run(tmp_path / "plain")
     found = await mined(folder, tmp_path / "out", Broken(), tasks=["single"])
     assert found.records == ()
-    assert "the model failed: the server is gone" in found.refused[0]
+    assert "the model failed: the server is gone" in found.refused[0] and (found.added, found.failed) == (0, 1)
     assert by_task(await mined(folder, tmp_path / "out", tasks=["single"]))["single"].verdict == "repaired"
+
+
+@pytest.mark.usefixtures("named")
+async def test_a_server_that_is_gone_ends_mining(tmp_path: Path) -> None:
+    folder = await plain_run(tmp_path / "plain", stop_after=2)
+    with pytest.raises(FamaError, match=r"2 episodes in a row could not be mined .*the server is gone"):
+        await mined(folder, tmp_path / "out", Broken())
+    assert (await mined(folder, tmp_path / "out")).failed == 0
 
 
 @pytest.mark.usefixtures("named")
@@ -362,3 +371,10 @@ def test_the_failures_that_are_mined_are_drawn_from_all(tmp_path: Path) -> None:
     domain = {episode.id: episode.domain for episode in read_episodes(folder)}
     assert {domain[one] for one in drawn(8)} == {"shop", "saas"}
     assert drawn(8)[:3] == drawn(3) != drawn(3, seed=1)  # more of them go on with the same ones
+
+
+def test_what_is_set_of_the_way_to_the_model_is_checked_with_the_rest_of_it() -> None:
+    own = MineSettings.model_validate({"model": {"slots": 64}}).model
+    with pytest.raises(BadInput, match="model: max_tokens 200 leaves a request no room in context_tokens 8192"):
+        own.over(ModelSettings())
+    assert own.over(ModelSettings(context_tokens=65536)).slots == 64

@@ -24,6 +24,7 @@ from fama.mining.episode import try_episode
 from fama.mining.records import REPAIRS, Repair
 from fama.mining.runner import mine_folder
 from fama.mining.settings import MineSettings
+from fama.mining.source import Refusal
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.turn import featurise_turn, turn_evidence_names
 from fama.settings import RunSettings, SelectorSettings
@@ -352,7 +353,7 @@ def test_rounds_in_another_form_than_the_repairs_are_refused_before_anything_is_
 def test_repairs_that_a_later_round_has_used_stay_as_they_are(
     tmp_path: Path, hinted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An episode that could not be mined for a passing reason would be mined when the command is run again."""
+    """An episode whose replay differed would be mined when the command is run again."""
     plain, out = hinted
     settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}]).model_copy(update={"rounds": 3})
     refused: list[str] = []
@@ -360,7 +361,7 @@ def test_repairs_that_a_later_round_has_used_stay_as_they_are(
     async def failing_once(bench: Any, log: Episode, split: str | None) -> Any:
         if log.outcome.status == "failure" and not refused:
             refused.append(log.id)
-            return "not mined: the model failed: HTTP 503"
+            return Refusal("not mined: message 3: not as in the log", passing=False)
         return await try_episode(bench, log, split)
 
     monkeypatch.setattr(mining_runner, "try_episode", failing_once)
@@ -377,21 +378,30 @@ def test_repairs_that_a_later_round_has_used_stay_as_they_are(
     assert first.read_bytes() == before[first] and refused[0] not in first.read_text(encoding="utf-8")
 
 
-def test_a_model_that_fails_every_episode_does_not_end_the_rounds(
-    tmp_path: Path, hinted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failures", [1, 99])
+def test_a_model_that_fails_does_not_end_the_rounds(
+    failures: int, tmp_path: Path, hinted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The same command mines the rest, before a later round learns from it."""
     plain, out = hinted
     settings = correcting(tmp_path, [{"repairs": str(out), "episodes": str(plain)}])
 
-    async def failing(bench: Any, log: Any, split: Any) -> str:
-        return f"{log.key}: not mined: the model failed: HTTP 503"
+    left: set[str] = set()
+
+    async def failing(bench: Any, log: Any, split: Any) -> Any:
+        if len(left) >= failures:
+            return await try_episode(bench, log, split)
+        left.add(log.id)
+        return Refusal(f"{log.key}: not mined: the model failed: HTTP 503", passing=True)
 
     with monkeypatch.context() as failed:
         failed.setattr(mining_runner, "try_episode", failing)
-        with pytest.raises(FamaError, match="none of its episodes could be mined, for the reasons above"):
+        with pytest.raises(FamaError, match=r"episodes (could not be mined, for the reasons above|in a row could not)"):
             train_in_rounds(settings, tmp_path / "router", model=Backbone())
-    assert not (tmp_path / "router" / "router.json").exists()
+    assert left and not (tmp_path / "router" / "router.json").exists()
     assert train_in_rounds(settings, tmp_path / "router", model=Backbone()) is not None
+    mined_ids = {r.episode_id for r in RecordStore(tmp_path / "router/work/round-1/repairs" / REPAIRS, Repair).read()}
+    assert left <= mined_ids
 
 
 def stop(settings: TrainSettings, folder: Path, command: str) -> Any:

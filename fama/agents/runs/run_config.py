@@ -15,7 +15,7 @@ from fama.hashing import content_hash
 from fama.helpers.base import TEMPLATE_TEXTS
 from fama.helpers.yaml_helper import SUFFIXES, file_hashes
 from fama.prompts import prompt_hash, template_names
-from fama.provenance import git_commit
+from fama.provenance import arguments_given, git_commit
 from fama.selection.selectors.prompted import ON_PREFIX
 from fama.settings import (
     CompareSettings,
@@ -122,7 +122,7 @@ def provenance(settings: ExperimentSettings, benchmark_version: str, prompts: di
         "prompts": prompts,
         "package_version": fama.__version__,
         "git_commit": git_commit(),
-        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "argv": [Path(sys.argv[0]).name, *arguments_given()],
     }
 
 
