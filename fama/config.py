@@ -196,9 +196,9 @@ if yaml.__with_libyaml__:
 _LOADERS: list[type[yaml.SafeLoader] | type[yaml.CSafeLoader]] = [_PlainLoader]
 if _FastLoader is not None:
     _LOADERS.append(_FastLoader)
-for _loader in _LOADERS:  # Python and JSON write 1e-05, for YAML 1.1 a text, for YAML 1.2 a number
+for _loader in _LOADERS:  # 1e-05 is a text for YAML 1.1; without the sign it may be an id
     _loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), list("-+.0123456789")
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]\d+\Z"), list("-+.0123456789")
     )
 
 

@@ -127,6 +127,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "grid-check": lambda: repairs_table.held_against_the_grid(DATA / "repairs-mixed" / "mine-check.json"),
     "note-effects-short": lambda: repairs_table.effects_in_short([DATA / "repairs-mixed", DATA / "repairs-agents"]),
     "note-effects": lambda: repairs_table.effects([DATA / "repairs-mixed", DATA / "repairs-agents"]),
+    "note-effects-questions": lambda: repairs_table.effects_of_questions(
+        [DATA / "repairs-agents", DATA / "repairs-agents-third"]
+    ),
     "lattice": partial(subset_grid, "lattice-test"),
     "grid-saas-dev": partial(subset_grid, "grid-saas-dev"),
     "lattice-0-5b": partial(subset_grid, "lattice-test-0.5b"),

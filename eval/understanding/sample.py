@@ -45,6 +45,7 @@ LATER = frozenset(
         "outcomes-saas.episodes.jsonl.gz",
         "plain-train-mixed",
         "repairs-agents",
+        "repairs-agents-third",
         "repairs-mixed",
         "repairs-train",
         "repairs-turn-mixed",
