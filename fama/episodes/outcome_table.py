@@ -238,15 +238,21 @@ def _check_numbers(path: Path | str, rows: Iterable[OutcomeRow]) -> None:
     """Refuse numbers that would end in wrong weights or costs without a word.
 
     Raises:
-        BadInput: a propensity is no probability, or a cost is negative or not finite.
+        BadInput: a propensity is no probability, a cost is negative or not finite, or columns contradict each other.
     """
-    bounds = {"propensity": 1.0 + 1e-9, "tokens": math.inf, "seconds": math.inf}
+    costs = ("tokens", "tokens_agent", "tokens_helper", "tokens_selector", "tokens_cached", "output_tokens", "seconds")
+    bounds = {"propensity": 1.0 + 1e-9, **dict.fromkeys(costs, math.inf)}
     for row in rows:
         for name, most in bounds.items():
             value = getattr(row, name)
             if value is not None and not (0.0 <= value <= most and math.isfinite(value)):
                 what = "is no probability" if name == "propensity" else "cannot be a cost"
                 raise BadInput(f"{path}: episode {row.episode_id}: {name} {value} {what}; leave it empty if unknown")
+        told = None if row.status == "error" else row.status == "success"
+        if row.success is not told:
+            raise BadInput(f"{path}: episode {row.episode_id}: success is {row.success}, its status {row.status}")
+        if row.tokens != row.tokens_agent + row.tokens_helper + row.tokens_selector:
+            raise BadInput(f"{path}: episode {row.episode_id}: tokens are not those of agent, helper and selector")
 
 
 def _other_versions(rows: Sequence[OutcomeRow], wanted: Mapping[str, str]) -> list[str]:

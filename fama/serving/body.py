@@ -72,9 +72,9 @@ def parse_body(body: bytes, limits: ServeLimits) -> ChatBody:
 
 
 def _spliced(text: str, told: Mapping[Span, str]) -> str:
-    """Return a text with others at some of its places, which are in order."""
+    """Return a text with others at some of its places."""
     pieces, at = [], 0
-    for (start, end), words in told.items():
+    for (start, end), words in sorted(told.items()):
         pieces += [text[at:start], words]
         at = end
     return "".join([*pieces, text[at:]])

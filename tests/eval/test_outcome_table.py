@@ -1,6 +1,7 @@
 """The outcome table: rows from episodes, and parquet there and back."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,6 +124,7 @@ def test_another_benchmark_version_is_refused(tmp_path: Path) -> None:
         ("seconds", float("inf"), "seconds inf cannot be a cost"),
         ("seconds", -1.0, "seconds -1.0 cannot be a cost"),
         ("tokens", -3, "tokens -3 cannot be a cost"),
+        ("tokens_cached", -5, "tokens_cached -5 cannot be a cost"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(name: str, value: float, told: str, tmp_path: Path) -> None:
@@ -130,6 +132,23 @@ def test_numbers_that_cannot_be_are_refused(name: str, value: float, told: str, 
     (row,) = episodes_to_rows([episode()])
     write_outcomes(tmp_path / "one.parquet", [row.model_copy(update={name: value})], {})
     with pytest.raises(BadInput, match=f"one.parquet: episode e1: {told}; leave it empty if unknown"):
+        read_outcomes(tmp_path / "one.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"status": "error"}, "success is True, its status error"),
+        ({"success": None}, "success is None, its status success"),
+        ({"success": False}, "success is False, its status success"),
+        ({"tokens_agent": 1}, "tokens are not those of agent, helper and selector"),
+    ],
+)
+def test_columns_that_contradict_each_other_are_refused(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """Commands read different ones of them."""
+    (row,) = episodes_to_rows([episode()])
+    write_outcomes(tmp_path / "one.parquet", [row.model_copy(update=change)], {})
+    with pytest.raises(BadInput, match=f"one.parquet: episode e1: {told}"):
         read_outcomes(tmp_path / "one.parquet")
 
 

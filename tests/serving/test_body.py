@@ -43,6 +43,9 @@ def test_roles_that_tools_state_stay_here() -> None:
     assert given.content.decode() == request(plain, '{ "name":"b"}')
     assert given.tree == json.loads(request(stated, '{ "name":"b"}')), "for the advice"
     told = json.dumps(NOTED)
+    fields = f'"functions": [{{"name": "a"%s}}], "messages": {json.dumps(MESSAGES)}, "tools": [%s]'
+    given_first = "{" + fields % (', "x-fama-role": "read"', stated) + "}"
+    assert parse_body(given_first.encode(), ServeLimits()).content.decode() == "{" + fields % ("", plain) + "}"
     body = request(plain, '{ "name":"b"}')
     assert given.with_messages(NOTED, {}).decode() == body.replace(json.dumps(MESSAGES), told)
     body_bytes = body.encode()

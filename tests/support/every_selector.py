@@ -57,7 +57,7 @@ class Inputs:
                 **dict.fromkeys(("tokens_agent", "tokens_helper", "tokens_selector", "tokens_cached"), 1),
                 **dict.fromkeys(("prompts_hash", "state", "benchmark_version"), "1"),
                 **dict(benchmark=KEY.benchmark, domain=KEY.domain, task_id=KEY.task_id, trial=0, backbone=KEY.backbone),
-                **dict(strategy=KEY.strategy, propensity=0.5, status="success", success=True, reward=1.0, tokens=10),
+                **dict(strategy=KEY.strategy, propensity=0.5, status="success", success=True, reward=1.0, tokens=3),
                 **dict(output_tokens=1, decisions=1, seconds=1.0, pool="+".join(self.pool)),
             }
             rows = [OutcomeRow(episode_id=subset, subset=subset, **base) for subset in self.rows]
