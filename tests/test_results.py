@@ -167,7 +167,7 @@ def test_helper_effects_are_within_tasks(tmp_path: Path) -> None:
 
 def test_errors_are_in_no_rate_of_a_training_table(tmp_path: Path) -> None:
     rows = [row(task, subset, subset == "TSA") for task in ("a", "b") for subset in ("", "TSA")]
-    rows.append(row("c", "TSA", None).model_copy(update={"tokens": 1}))
+    rows.append(row("c", "TSA", None).model_copy(update={"tokens": 1, "tokens_agent": 1}))
     metadata = {"benchmark_version": "toy-1", "commit": "abcdefghi", "command": "fama outcomes"}
     write_outcomes(tmp_path / "t.parquet", rows, metadata)
     found = training_table.outcomes(tmp_path / "t.parquet")

@@ -131,7 +131,7 @@ def test_a_cost_that_no_row_says_is_refused(tmp_path: Path, unknown: tuple[str, 
 def test_a_row_of_two_tables_counts_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     state = state_to_json(make_tasks(1)[0].state)
     first = [row("t", subset, True).model_copy(update={"state": state}) for subset in ("TSA", "")]
-    own = first[1].model_copy(update={"tokens": 4321})
+    own = first[1].model_copy(update={"tokens": 4321, "tokens_agent": 4321})
     tables = [str(tmp_path / name) for name in ("first.parquet", "second.parquet")]
     write_outcomes(tables[0], first, {})
     write_outcomes(tables[1], [first[0], own], {})
