@@ -109,7 +109,8 @@ async def play_again(benchmark: Benchmark, episode: Episode) -> tuple[Environmen
 
 def _scripted_user(episode: Episode) -> bool:
     """Return whether no model played the user of an episode whose calls are known."""
-    return bool(episode.ledger) and all(row.role != "user" for row in episode.ledger)
+    own = episode.source.importer == "fama"
+    return own and bool(episode.ledger) and all(row.role != "user" for row in episode.ledger)
 
 
 def _opening(messages: Sequence[Message], before: Sequence[Message]) -> int:

@@ -18,6 +18,7 @@ from fama.mining.records import Combination, Intervention, ProbeOutcome, placed
 from fama.mining.replay import Replay, logged_action, said_alike
 from fama.mining.schedule import NOTHING, Schedule, SchedulePoint, asked_turns, full_schedule, points_at
 from fama.mining.search.base import Effect, Run
+from fama.models.client import ContextOverflow
 from fama.subsets import Subset, base_of, one_form_each
 
 
@@ -272,6 +273,8 @@ class EpisodeWorld:
             return await self._bench.decide(episode, turn, schedule, self._meter, ledger, draw)
         except OutOfBudget:
             raise
+        except ContextOverflow as error:  # as long another time
+            raise Refused(f"decision {turn}: the model failed: {error}") from error
         except ModelError as error:
             raise ModelFailed(f"decision {turn}: the model failed: {error}") from error
 

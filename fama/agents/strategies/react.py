@@ -12,6 +12,9 @@ from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
 from fama.text.markup import read_markup
 
+_TO_ITS_LINE = re.compile(
+    r"[>*\s]*thought[*\s]*:((?:(?!\baction[*\s]*:[*`\s]*\{).)*?)\n[>* \t]*action[*\s]*:", re.IGNORECASE | re.DOTALL
+)
 #: A thought ends at its action: on the next line or on its own, or where the call begins without the word.
 _THOUGHT = re.compile(
     r"[>*\s]*thought[*\s]*:(.*?)"
@@ -37,7 +40,8 @@ class React(Act):
         action = super().parse(reply, prompt, tools)
         if isinstance(action, ParseFailure) or action.tool is None:
             return action
-        thought = _THOUGHT.match(read_markup(prompt.without_note(reply.text)).words.strip())
+        words = read_markup(prompt.without_note(reply.text)).words.strip()
+        thought = _TO_ITS_LINE.match(words) or _THOUGHT.match(words)
         return replace(action, text=" ".join(thought[1].strip("*> \n").split()) if thought else "")
 
     def assistant_turn(self, message: Message) -> Turn:
