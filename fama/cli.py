@@ -166,7 +166,7 @@ def _load(path: str) -> Any:
 def _complain(text: str, code: int) -> int:
     from fama.commands.terminal import printable  # names and replies of others stand in messages, too
 
-    sys.stderr.write(f"fama: {printable(' '.join(redact(text, words=True).split()))}\n")
+    sys.stderr.write(f"fama: {printable(' '.join(redact(text).split()))}\n")
     return code
 
 

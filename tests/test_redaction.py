@@ -79,19 +79,18 @@ def test_a_number_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("word", ["required", "anything", "not-needed", "EMPTY_KEY", "sk-no-key-required", "Anything"])
-def test_a_word_is_told_by_no_error_and_kept_in_every_record(
-    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_placeholder_is_no_key(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", word)
     message = Message(role="user", content=f"It is {word}.")
     assert Message.model_validate_json(line_of(message)) == message
     assert redact_json(json.dumps({f"{word}_outputs": word})) == json.dumps({f"{word}_outputs": word})
     write_atomically(tmp_path / "a.json", word)
     assert (tmp_path / "a.json").read_text() == word == clean(word)
-    assert shortened(f"bad key {word}") == "bad key ***"
 
 
-@pytest.mark.parametrize("key", ["hunter2hunter2", "aBcDeFgHiJkLmN", "abcdefghijklmnopqrstuvwx", "sk-ant-api03-x"])
-def test_what_is_no_word_stands_nowhere(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "key", ["hunter2hunter2", "qwhtzkdjmvxbrnpl", "abcd efgh ijkl mnop", "sk-ant-api03-x", "no-keyhole"]
+)
+def test_whatever_else_is_a_key_stands_nowhere(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", key)
     assert redact(f"a {key}") == "a ***" == clean(f"a {key}")

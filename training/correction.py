@@ -20,11 +20,10 @@ class CorrectionSettings(Settings):
     @classmethod
     def _at_every_turn(cls, tree: Any) -> Any:
         """State what a round always does where it is not said, so that a dump of the settings says it."""
-        if not isinstance(tree, dict) or not isinstance(tree.get("run"), dict):
+        if not isinstance(tree, dict):
             return tree
-        mine = tree.get("mine", {})
-        stated = {"base": "selector", **mine} if isinstance(mine, dict) else mine
-        return {**tree, "run": {"cadence": "turn", **tree["run"]}, "mine": stated}
+        run, mine = tree.get("run"), tree.get("mine", {})
+        return {**tree, "run": _stating(run, "cadence", "turn"), "mine": _stating(mine, "base", "selector")}
 
     @model_validator(mode="after")
     def _a_round(self) -> "CorrectionSettings":
@@ -35,3 +34,11 @@ class CorrectionSettings(Settings):
         if self.mine.base != "selector":
             raise ValueError("mine.base: a round mines what the router failed; leave it out, or say selector")
         return self
+
+
+def _stating(group: Any, key: str, value: str) -> Any:
+    """Return a group of settings with a value that it does not state itself; anything else as it is."""
+    if isinstance(group, dict):
+        return {key: value, **group}
+    stated = not isinstance(group, Settings) or key in group.model_fields_set
+    return group if stated else group.model_copy(update={key: value})

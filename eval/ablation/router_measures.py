@@ -37,7 +37,8 @@ class Sums:
     """A measure: its statistic, the rows it sums, each array [rows, ...], and the task of every row.
 
     ``known`` marks the rows that count, None where all do. A ``share`` is Σ values / Σ ones with values in [0, 1]. A
-    statistic that is ``inflated`` by chance, as a mean of absolute values is, is more so in resamples.
+    statistic that is ``inflated`` by chance, as a mean of absolute values is, is more so in resamples. ``of`` are the
+    rows of the test set where only some allow the measure; None where all do.
     """
 
     statistic: Statistic
@@ -46,11 +47,13 @@ class Sums:
     known: Mask | None = None
     share: bool = False
     inflated: bool = False
+    of: int | None = None
 
     @property
-    def counted(self) -> int:
-        """Return how many rows count."""
-        return len(self.tasks) if self.known is None else int(np.count_nonzero(self.known))
+    def counted(self) -> tuple[int, int]:
+        """Return how many rows count, and how many there are."""
+        there = len(self.tasks)
+        return there if self.known is None else int(np.count_nonzero(self.known)), self.of or there
 
     def interval(self, draws: int, seed: int) -> Interval:
         """Return the measure with its 95 % interval over tasks: resampled, of a share Wilson's.
@@ -111,12 +114,14 @@ def measure_router(
     labelled = [e for e in test.examples if e.categories is not None]
     if labelled and router.labels is not None:
         chances = _once(router.categories, labelled)
-        found |= label_measures(predicted_flags(chances), labelled, router.manifest.categories, helpers)
+        own = label_measures(predicted_flags(chances), labelled, router.manifest.categories, helpers)
+        found |= {name: replace(sums, of=len(test.examples)) for name, sums in own.items()}
     outcomes = [e for e in test.examples if e.subset is not None and e.success is not None]
     if outcomes:
         if knows_success and ROUTER_KINDS.load(router.manifest.kind).predicts_success:
             logits = executed_logits(router, outcomes) / router.manifest.calibration.temperature
-            found |= outcome_measures(logits, outcomes)
+            own = outcome_measures(logits, outcomes)
+            found |= {name: replace(sums, of=len(test.examples)) for name, sums in own.items()}
         if not test.truth:
             found |= subset_grid_measures(_choices(router, outcomes), outcomes)
     if test.truth:

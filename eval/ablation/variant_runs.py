@@ -179,7 +179,7 @@ def _cell(
     settings: AblateSettings,
 ) -> AblationCell:
     """Return a cell with its paired differences to ``other``, where the two have rows in common."""
-    draws, seed, rows = settings.bootstrap, settings.seed, len(test.examples)
+    draws, seed = settings.bootstrap, settings.seed
     shared = [key for key in found if key in other and found[key].tasks == other[key].tasks]
     paired = {key: found[key].minus(other[key], draws, seed) for key in shared}
     return AblationCell(
@@ -188,9 +188,9 @@ def _cell(
         train_rows=len(train.examples),
         train_tasks=len({example.task for example in train.examples}),
         test=test.name,
-        test_rows=rows,
+        test_rows=len(test.examples),
         test_tasks=len({example.task for example in test.examples}),
         measures={key: sums.interval(draws, seed) for key, sums in found.items()},
         differences={key: value for key, value in paired.items() if value is not None},
-        counted={key: (sums.counted, rows) for key, sums in found.items() if sums.counted < rows},
+        counted={key: sums.counted for key, sums in found.items() if sums.counted[0] < sums.counted[1]},
     )

@@ -183,7 +183,9 @@ async def _replayed(
     settings: CompareSettings, out: Path, world: MixedDomains, model: ChatModel | None, before: AskedTasks
 ) -> Executed:
     path = str(settings.replay)
-    if EpisodeStore(out).path.exists():
+    store = EpisodeStore(out)
+    store.refuse_packed()
+    if store.path.exists():
         raise BadInput(f"{out}: holds episodes that were run live; give another folder with --out to replay into")
     rows = read_outcomes(path, world.versions(settings.domain))
     table = select_rows(rows, settings, path, task_splits(settings, world))

@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
         rows = [{**one.group._asdict(), **asdict(one)} for one in effects]
         for row in rows:
             del row["group"]
-        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
     print_effects(console(), effects)
     return 0

@@ -118,7 +118,7 @@ def _print_json(chosen: Iterable[SelectedDecision]) -> int:
             "probabilities": {name: round(value, 6) for name, value in one.selection.probabilities.items()},
             "seconds": round(one.selection.seconds, 6),
         }
-        print(json.dumps(line, ensure_ascii=False))
+        print(json.dumps(line))
     return 0
 
 

@@ -1,6 +1,7 @@
 """Requests to the chat model that plays a user, for every benchmark."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,11 @@ from fama.models.base import CallFailed, ChatReply, ChatRequest
 from fama.models.ends import ReplyEnd
 from fama.models.server_errors import one_line
 from fama.randomness import derive_seed
-from fama.text.json_objects import first_object
 from fama.text.markup import read_markup
-from fama.text.named_calls import NamedCall, named_call
+from fama.text.named_calls import NamedCall, Tools, named_call
+
+#: The lines around a fenced text.
+_FENCE = re.compile(r"\A\s*```\w*\s|```\s*\Z")
 
 
 class PromptedUser:
@@ -78,12 +81,24 @@ def _with_calls(reply: ChatReply, tools: tuple[dict[str, Any], ...], first_id: i
     """Return a reply with the calls that its text holds, in markup or as nothing but a JSON object."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
     marked = read_markup(reply.text, schemas)
-    words = marked.words.strip()
-    bare = named_call(first_object(words), schemas) if words.startswith("{") and words.endswith("}") else None
-    if not marked.calls and bare is not None and bare.name in schemas:
-        return replace(reply, text="", tool_calls=(_tool_call(bare, first_id),))
-    calls = tuple(_tool_call(call, first_id + n) for n, call in enumerate(marked.calls))
-    return replace(reply, text=marked.words, tool_calls=calls)
+    calls = marked.calls or _bare_calls(marked.words, schemas)
+    text = marked.words if marked.calls or not calls else ""
+    return replace(reply, text=text, tool_calls=tuple(_tool_call(call, first_id + n) for n, call in enumerate(calls)))
+
+
+def _bare_calls(words: str, schemas: Tools) -> list[NamedCall]:
+    """Return the calls of a text that is nothing but their JSON objects, also in a fence; none of any other text."""
+    text, at = _FENCE.sub("", words).strip(), 0
+    values = []
+    while at < len(text):
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return []
+        values.append(value)
+        at = end + len(text[end:]) - len(text[end:].lstrip(" \t\r\n,;"))
+    calls = [named_call(value, schemas) for value in values]
+    return [call for call in calls if call is not None and call.name in schemas] if all(calls) else []
 
 
 def _tool_call(call: NamedCall, number: int) -> ToolCall:

@@ -7,7 +7,7 @@ from fama.episodes.records import Episode
 from fama.hashing import content_hash
 from fama.mining.bench import Bench
 from fama.mining.meter import Meter, OutOfBudget
-from fama.mining.probes import EpisodeWorld, ModelFailed, Refused, first_change
+from fama.mining.probes import EpisodeWorld, Refused, Unanswered, first_change
 from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, episode_kind, placed
 from fama.mining.schedule import Schedule, SchedulePoint, helpers_of
 from fama.mining.search.base import SEARCHES, Run
@@ -33,7 +33,7 @@ async def try_episode(bench: Bench, log: Episode, split: str | None) -> Mined | 
     try:
         return await mine_episode(bench, log, split)
     except Refused as fault:
-        return Refusal(refusal(log, str(fault)), passing=isinstance(fault, ModelFailed))
+        return Refusal(refusal(log, str(fault)), passing=isinstance(fault, Unanswered))
 
 
 async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:

@@ -40,6 +40,11 @@ class Meter:
         return len(self._rows)
 
     @property
+    def answered(self) -> bool:
+        """Return whether a model has answered, and not the response cache."""
+        return any(not row.cache_hit for row in self._rows)
+
+    @property
     def tokens(self) -> int | None:
         """Return their input and output tokens; None where some are unknown."""
         return known_total(row.total_tokens for row in self._rows)

@@ -26,8 +26,8 @@ class Refused(FamaError):
     """An episode that cannot be mined, with the place; it is not recorded, so that it can be tried again."""
 
 
-class ModelFailed(Refused):
-    """An episode in which a model failed: it may be mined another time."""
+class Unanswered(Refused):
+    """An episode in which a model failed before any had answered: its server is gone, and it may be mined later."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class EpisodeWorld:
         except ContextOverflow as error:  # as long another time
             raise Refused(f"decision {turn}: the model failed: {error}") from error
         except ModelError as error:
-            raise ModelFailed(f"decision {turn}: the model failed: {error}") from error
+            raise self._failed(turn, str(error)) from error
 
     def _check(self, episode: Episode, replay: Replay) -> None:
         if episode.outcome.status != "error":
@@ -286,7 +286,11 @@ class EpisodeWorld:
         if replay.difference is not None:
             raise Refused(replay.difference)
         if episode.outcome.boundary == "model":
-            raise ModelFailed(f"decision {len(episode.decisions)}: the model failed: {episode.outcome.reason}")
+            raise self._failed(len(episode.decisions), episode.outcome.reason)
+
+    def _failed(self, turn: int, why: str) -> Refused:
+        kind = Refused if self._meter.answered else Unanswered
+        return kind(f"decision {turn}: the model failed: {why}")
 
     def _kept(self, decided: Decided) -> str | None:
         """Return an action as later prompts hold it, with its thought where the strategy keeps that; None of none."""

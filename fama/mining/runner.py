@@ -36,8 +36,8 @@ FREE = frozenset({"failures", "solved", "tasks", "concurrency", "executor"})
 class MinedFolder:
     """The records of a folder, finished now or before; ``refused`` are lines about episodes that could not be mined.
 
-    ``added`` counts the records of this call, ``failed`` the episodes that the same call may yet mine: a model failed,
-    or a worker was lost.
+    ``added`` counts the records of this call, ``failed`` the episodes that the same call may yet mine: no model
+    answered, or a worker was lost.
     """
 
     records: tuple[Repair, ...]
@@ -80,9 +80,11 @@ async def mine_folder(
     chosen = choose_episodes(source, mine)
     repairs = RecordStore(out / REPAIRS, Repair)
     store = EpisodeStore(out)
+    for written in (store, repairs):
+        written.refuse_packed()
     size, recorded = store.size(), repairs.size()
     done = {record.episode_id for record in repairs.read()}
-    refused, finished = list(chosen.refused), _Finished(source.settings.stop_after)
+    refused, finished = list(chosen.refused), _Finished(_stop_after(source, mine))
     todo = [episode for episode in chosen.episodes if episode.id not in done]
     if todo:
         stored = store.ids()
@@ -109,6 +111,10 @@ async def mine_folder(
     return MinedFolder(tuple(repairs.read()), tuple(refused), finished.added, finished.failed)
 
 
+def _stop_after(source: MiningSource, mine: MineSettings) -> int:
+    return source.settings.stop_after if mine.stop_after is None else mine.stop_after
+
+
 class _Finished:
     """Counts episodes that were mined or failed; stops where so many in a row failed."""
 
@@ -129,7 +135,7 @@ class _Finished:
             if self._in_a_row == self._stop_after:
                 raise FamaError(
                     f"{self._in_a_row} episodes in a row could not be mined ({result.line}); what was finished is "
-                    "kept: fix the server, then the same command goes on"
+                    "kept: fix the server, then the same command goes on (stop_after=0 never stops)"
                 )
 
 

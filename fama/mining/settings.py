@@ -92,6 +92,9 @@ class MineSettings(Settings):
     budget: MineBudget = MineBudget()
     concurrency: int = Field(default=1, ge=1)
     """Episodes mined at once."""
+    stop_after: int | None = Field(default=None, ge=0, exclude_if=lambda value: value is None)
+    """Mining stops when the model's server has left so many episodes in a row without any answer; 0 never stops, None
+    is as in the mined run."""
     executor: Literal["local", "ray"] = "local"
     """Executor of the mining: in this process, or as Ray tasks (the extra ``ray``; models need a ``base_url``)."""
 

@@ -137,7 +137,7 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
 
 
 class Refusal(NamedTuple):
-    """The line about an episode that was not mined; ``passing`` if it may be another time, as after a failed call."""
+    """The line about an episode that was not mined; ``passing`` if no model answered, or a worker was lost."""
 
     line: str
     passing: bool

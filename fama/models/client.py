@@ -158,7 +158,7 @@ class OpenAIChat:
             message = f"{self._name}: no answer within {self._timeout:g} s; raise model.timeout"
             raise CallFailed(message, _bill(billed)) from None
         except CallFailed as error:
-            raise type(error)(redact(str(error), words=True), _bill(billed)) from None
+            raise type(error)(redact(str(error)), _bill(billed)) from None
         if "stop" in self._contested or (request.prefill and not self.continues_prefill):
             reply = cut_at_stop(reply, request)
         row = with_estimate(reply, request)

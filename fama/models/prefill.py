@@ -68,7 +68,7 @@ def cut_at_stop(reply: ChatReply, request: ChatRequest) -> ChatReply:
     parts = separate_thoughts(reply.text)
     if parts.unclosed:
         return reply
-    thought = reply.text.removesuffix(parts.words) if parts.thought else ""
+    thought = reply.text.removesuffix(parts.words) if reply.text.endswith(parts.words) else ""
     text = reply.text[len(thought) :]
     stop: Sequence[str] = request.sampling.stop
     start = _behind_opening(text, request.prefill)

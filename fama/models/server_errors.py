@@ -114,7 +114,7 @@ def error_words(body: Any) -> str:
 
 def one_line(text: str, limit: int = 300) -> str:
     """Return a text as one line of at most ``limit`` characters."""
-    line = " ".join(redact(clean(text), words=True).split())
+    line = " ".join(redact(clean(text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -9,7 +9,7 @@ import logging
 import re
 from typing import Any
 
-from fama.redaction.api_keys import MASK, keys_in_use, redact_values
+from fama.redaction.api_keys import MASK, redact_values
 
 #: How long an error of others may be in a message.
 _ERROR = 200
@@ -27,12 +27,9 @@ _PARAMETER = re.compile(
 _HINTS = ("://", "?", "&")
 
 
-def redact(text: str, words: bool = False) -> str:
-    """Return a text without keys: those in use, and what stands for one in an address.
-
-    ``words``, for what is told and not kept, takes keys that are plain words as well.
-    """
-    return _in_addresses(redact_values(text, keys_in_use(words)))
+def redact(text: str) -> str:
+    """Return a text without keys: those in use, and what stands for one in an address."""
+    return _in_addresses(redact_values(text))
 
 
 def redact_tree(value: Any) -> Any:
@@ -65,7 +62,7 @@ def redact_json(text: str) -> str:
 
 def shortened(error: object, limit: int = _ERROR) -> str:
     """Return words of others as one line of at most ``limit`` characters; keys go before it is cut."""
-    return " ".join(redact(str(error), words=True).split())[:limit]
+    return " ".join(redact(str(error)).split())[:limit]
 
 
 class RedactingFormatter(logging.Formatter):
@@ -73,7 +70,7 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return redact(super().format(record), words=True)
+        return redact(super().format(record))
 
 
 def _in_addresses(text: str) -> str:

@@ -183,6 +183,7 @@ async def test_what_a_user_paid_before_it_failed_is_billed() -> None:
     [
         '<tool_call>\n{"name": "check_status_bar", "arguments": {}}\n</tool_call>',
         '{"name": "check_status_bar", "parameters": {}}',
+        '```json\n{"name": "check_status_bar", "arguments": {}}\n```',
     ],
 )
 async def test_calls_that_a_server_leaves_in_the_users_text_are_carried_out(left: str) -> None:
@@ -194,6 +195,16 @@ async def test_calls_that_a_server_leaves_in_the_users_text_are_carried_out(left
     assert result["tool_call_id"] == made["tool_calls"][0]["id"] and "Error" not in result["content"]
     ids = [m["tool_call_id"] for m in player.requests[2].messages if m["role"] == "tool"]
     assert len(set(ids)) == 2
+
+
+async def test_several_calls_in_the_users_text_are_all_carried_out_and_words_stay_words() -> None:
+    task_id = benchmark().task_ids("telecom", "base")[0]
+    call = '{"name": "check_status_bar", "arguments": {}}'
+    environment, player = world("telecom", task_id, f"{call}\n{call}", "I see no bars.", STOP)
+    assert (await environment.reset(0)).content == "I see no bars."
+    assert [m["role"] for m in player.requests[1].messages[-3:]] == ["assistant", "tool", "tool"]
+    environment, _ = world("telecom", task_id, f"{call} done}}", STOP)
+    assert (await environment.reset(0)).content == f"{call} done}}"
 
 
 async def test_failed_calls_of_the_user_count_to_the_ten_that_end_an_episode() -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from eval.ablation.datasets import AblationData, Test, at_most, load_material
 from eval.ablation.figure import curves
 from eval.ablation.informed import measure_informed
 from eval.ablation.router_measures import (
-    Sums,
     label_measures,
     measure_router,
     outcome_measures,
@@ -127,7 +127,7 @@ def test_a_choice_is_looked_up_where_it_was_executed() -> None:
     assert value(found["success of the choice"]) == 0.5
     assert value(found["regret to the best executed"]) == 0.5
     never = subset_grid_measures({NOWHERE: (True,) * 6}, rows)["success of the choice"]
-    assert never.counted == 0 and never.interval(200, 0).value is None
+    assert never.counted == (0, 1) and never.interval(200, 0).value is None
 
 
 def half_executed(choice: tuple[bool, ...]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def half_executed(choice: tuple[bool, ...]) -> dict[str, Any]:
 
 def test_choices_are_compared_where_both_were_executed() -> None:
     off, on = (half_executed(choice)["success of the choice"] for choice in ((False,) * 6, (True, *[False] * 5)))
-    assert (off.counted, on.counted) == (8, 3)
+    assert (off.counted, on.counted) == ((8, 8), (3, 8))
     alone, paired = on.interval(200, 0), on.minus(off, 200, 0)
     assert (alone.value, alone.high, alone.n) == (1.0, 1.0, 3) and alone.low == pytest.approx(0.139, abs=1e-3)
     assert paired is not None and paired.value == pytest.approx(1 / 3) and paired.n == 3
@@ -285,7 +285,8 @@ def test_a_training_that_is_killed_leaves_no_router_under_the_stamp_of_another(
     assert trained == [1, 2, 1]
 
 
-def test_a_figure_of_one_measure_names_its_curves() -> None:
+def ablation_of(measure: str, *points: tuple[str, int, Interval]) -> variant_runs.Ablation:
+    """Return an ablation with one measure of variants at numbers of training rows."""
     cells = tuple(
         variant_runs.AblationCell(
             variant=name,
@@ -295,49 +296,45 @@ def test_a_figure_of_one_measure_names_its_curves() -> None:
             test="t",
             test_rows=4,
             test_tasks=4,
-            measures={"success of the choice": Interval(0.5, 0.2, 0.8, 4)},
+            measures={measure: value},
         )
-        for rows in (10, 20)
-        for name in ("one-vs-rest", "setfit")
+        for name, rows, value in points
     )
-    found = variant_runs.Ablation(
-        view="v", reference="setfit", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
+    return variant_runs.Ablation(
+        view="v", reference="a", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
         cells=cells,
     )  # fmt: skip
-    legends = [axes.get_legend() for axes in curves(found).axes]
+
+
+def test_a_figure_of_one_measure_names_its_curves() -> None:
+    value = Interval(0.5, 0.2, 0.8, 4)
+    points = [(name, rows, value) for rows in (10, 20) for name in ("one-vs-rest", "setfit")]
+    legends = [axes.get_legend() for axes in curves(ablation_of("success of the choice", *points)).axes]
     assert [[text.get_text() for text in one.get_texts()] for one in legends if one] == [["one-vs-rest", "setfit"]]
 
 
 def test_a_router_without_an_interval_is_drawn_without_a_band() -> None:
     perfect, other = Interval(1.0, None, None, 4), Interval(0.5, 0.2, 0.8, 4)
-    cells = [
-        variant_runs.AblationCell(
-            variant=name,
-            kind=name,
-            train_rows=rows,
-            train_tasks=rows,
-            test="t",
-            test_rows=4,
-            test_tasks=4,
-            measures={"macro-F1": value},
-        )
-        for rows, name, value in ((10, "a", other), (20, "a", perfect), (10, "b", perfect), (20, "b", perfect))
-    ]
-    found = variant_runs.Ablation(
-        view="v", reference="a", synthetic=False, data_hash="", settings_hash="", git_commit=None, command="c",
-        cells=tuple(cells),
-    )  # fmt: skip
+    found = ablation_of("macro-F1", ("a", 10, other), ("a", 20, perfect), ("b", 10, perfect), ("b", 20, perfect))
     (axes,) = [axes for axes in curves(found).axes if axes.get_lines()]
     assert [list(line.get_ydata()) for line in axes.get_lines()] == [[0.5, 1.0], [1.0, 1.0]]
 
 
-def test_measures_of_labels_are_of_the_labelled_rows_among_all() -> None:
-    rows = tuple(labelled(f"t{n}", (1, 0, 0, 0)) for n in range(3))
-    whole = Test("t", (*rows, *(Example(f"o{n}", NOWHERE, subset=(False,) * 6, success=True) for n in range(5))))
-    sums = Sums(lambda values, ones: values / ones, (np.ones(3), np.ones(3)), ("t0", "t1", "t2"), share=True)
-    settings = AblateSettings.model_validate({"variants": [{"name": "x"}]})
-    cell = variant_runs._cell("x", "prior", ExampleSet(rows, POOL), whole, {"exact": sums}, {}, settings)
-    assert cell.counted == {"exact": (3, 8)}
+def test_measures_of_labels_are_of_the_labelled_rows_among_all_and_of_choices_of_the_cells() -> None:
+    rows = [labelled(f"t{n}", (1, 0, 0, 0)) for n in range(3)]
+    masks = [(False,) * 6, (True, *[False] * 5)]
+    rows += [Example(f"o{n}", NOWHERE, subset=mask, success=True) for n in range(5) for mask in masks]
+    router: Any = SimpleNamespace(
+        labels=True,
+        manifest=SimpleNamespace(categories=("CM", "DCV", "IFU", "WRCO"), kind="prior"),
+        categories=lambda features: np.array([0.9, 0.1, 0.1, 0.1]),
+        choose=lambda features: SimpleNamespace(members=masks[0]),
+    )
+    found = measure_router(router, Test("t", tuple(rows)), build_pool(HelperSettings()), knows_success=False)
+    assert {name: sums.counted for name, sums in found.items() if sums.counted[0] < sums.counted[1]} == {
+        name: (3, 13) for name in found if "F1" in name or name == "subset exact"
+    }
+    assert found["success of the choice"].counted == (5, 5)
 
 
 def test_majority_says_the_most_frequent_category(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

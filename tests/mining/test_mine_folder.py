@@ -297,11 +297,24 @@ async def test_a_model_that_fails_leaves_the_episode_for_another_run(tmp_path: P
     assert by_task(await mined(folder, tmp_path / "out", tasks=["single"]))["single"].verdict == "repaired"
 
 
+class BreaksOff(Backbone):
+    """Fails after each second call."""
+
+    def _reply(self, request):  # type: ignore[no-untyped-def]
+        if self.asked % 3 == 2:
+            self.asked += 1
+            raise ModelError("HTTP 400: withheld")
+        return super()._reply(request)
+
+
 @pytest.mark.usefixtures("named")
-async def test_a_server_that_is_gone_ends_mining(tmp_path: Path) -> None:
+async def test_a_server_that_is_gone_ends_mining_and_a_call_that_is_refused_does_not(tmp_path: Path) -> None:
     folder = await plain_run(tmp_path / "plain", stop_after=2)
     with pytest.raises(FamaError, match=r"2 episodes in a row could not be mined .*the server is gone"):
         await mined(folder, tmp_path / "out", Broken())
+    assert (await mined(folder, tmp_path / "never", Broken(), stop_after=0)).failed == len(NAMED)
+    found = await mined(folder, tmp_path / "off", BreaksOff())
+    assert len(found.refused) > 2 and found.failed == 0, "what had answers is no sign of a server that is gone"
     assert (await mined(folder, tmp_path / "out")).failed == 0
 
 

@@ -32,7 +32,7 @@ def _strict(reply: str) -> Any:
 
 
 @pytest.mark.parametrize("note", ["", "List the orders."])
-@pytest.mark.parametrize("lead", ["", "\n", "```json\n", "<think>\nWhat now?\n</think>\n\n"])
+@pytest.mark.parametrize("lead", ["", "\n", "```json\n", "<think>\nWhat now?\n</think>\n\n", "<think>\n\n</think>\n\n"])
 @pytest.mark.parametrize("repeats", ["all", "other white space", "its own line only"])
 @pytest.mark.parametrize("strategy", ["act", "react"])
 async def test_an_opening_asked_for_in_words_ends_no_reply(

@@ -82,10 +82,10 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_values_of_keys_are_neither_recorded_nor_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_keys, "_variables", set(api_keys._variables))
     monkeypatch.setenv("FAMA_OWN", "client-key-of-24-letters")
-    monkeypatch.setenv("FAMA_UP", "upstream-key-7")
+    monkeypatch.setenv("FAMA_UP", "upstream-key")
     assert read_key("FAMA_OWN", "--key-env") == "client-key-of-24-letters"
-    assert read_key("FAMA_UP", "upstream_key_env", shortest=1) == "upstream-key-7"
-    said = "Use client-key-of-24-letters or upstream-key-7."
+    assert read_key("FAMA_UP", "upstream_key_env", shortest=1) == "upstream-key"
+    said = "Use client-key-of-24-letters or upstream-key."
     body, reply = {"messages": [{"role": "user", "content": said}]}, completion(said)
     kept = Exchange(body, reply, None, 0.0, 0.0).episode("e", "none", "", "", None)
     assert [message.content for message in kept.messages] == ["Use *** or ***."] * 2

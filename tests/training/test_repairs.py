@@ -27,7 +27,7 @@ from fama.mining.settings import MineSettings
 from fama.mining.source import Refusal
 from fama.selection.router.checkpoint import load_router
 from fama.selection.router.turn import featurise_turn, turn_evidence_names
-from fama.settings import RunSettings, SelectorSettings
+from fama.settings import ExperimentSettings, RunSettings, SelectorSettings
 from tests.support.mining_worlds import (
     NAMED,
     POOL,
@@ -38,6 +38,7 @@ from tests.support.mining_worlds import (
     puzzles,
     random_puzzle,
 )
+from training.correction import CorrectionSettings
 from training.data.examples import Example
 from training.data.load import load_examples
 from training.data.repairs import repair_examples
@@ -280,6 +281,9 @@ def test_a_round_is_of_the_router_at_every_turn_and_says_so(stated: dict[str, An
     settings = correcting(tmp_path, source)
     assert settings.correction is not None
     assert (settings.correction.run.cadence, settings.correction.mine.base) == ("turn", "selector")
+    given = settings.correction.run.model_dump(exclude={"cadence"})
+    built = CorrectionSettings(run=ExperimentSettings.model_validate(given), mine=MineSettings(solved=0))
+    assert (built.run.cadence, built.mine.base, built.mine.solved) == ("turn", "selector", 0)
     tree = dump_settings(settings)
     assert TrainSettings.model_validate(tree) == settings
     ((part, wrong),) = stated.items()

@@ -73,6 +73,7 @@ async def run_planned(
     check_unchanged(out, content, may_change)
     content["prompts"] = {**earlier_prompts(out), **content["prompts"]}
     store = EpisodeStore(out)
+    store.refuse_packed()
     past = _Past.of(store)
     todo = _todo(plan, content["config_hash"], past.finished)
     if todo:
