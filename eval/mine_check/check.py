@@ -19,7 +19,7 @@ from fama.mining.mined_folder import RepairFolder
 from fama.mining.probes import Refused
 from fama.mining.records import Repair
 from fama.mining.settings import MineSettings
-from fama.mining.source import MiningSource, open_source, refusal
+from fama.mining.source import MiningSource, open_source, refusal_line
 from fama.models.base import ChatModel
 from fama.subsets import Subset
 
@@ -150,4 +150,4 @@ def _check_same(episodes: Path, repairs: RepairFolder, source: MiningSource) -> 
 
 
 def _line(log: Episode, fault: str) -> str:
-    return refusal(log, fault).replace("not mined", "not checked")
+    return refusal_line(log, fault).replace("not mined", "not checked")

@@ -12,7 +12,7 @@ from fama.mining.records import MiningVerdict, Placed, PlacedNote, Repair, episo
 from fama.mining.schedule import Schedule, SchedulePoint, helpers_of
 from fama.mining.search.base import SEARCHES, Run
 from fama.mining.search.effect_map import effect_map
-from fama.mining.source import Refusal, refusal
+from fama.mining.source import Refusal, refusal_line
 from fama.randomness import generator
 from fama.subsets import Subset
 
@@ -29,11 +29,11 @@ async def try_episode(bench: Bench, log: Episode, split: str | None) -> Mined | 
     """Mine an episode; return the line about it where it cannot be mined."""
     backbone = bench.stage.model.name
     if log.backbone != backbone:
-        return Refusal(refusal(log, f"of the backbone {log.backbone}, here is {backbone}"), passing=False)
+        return Refusal(refusal_line(log, f"of the backbone {log.backbone}, here is {backbone}"), passing=False)
     try:
         return await mine_episode(bench, log, split)
     except Refused as fault:
-        return Refusal(refusal(log, str(fault)), passing=isinstance(fault, Unanswered))
+        return Refusal(refusal_line(log, str(fault)), passing=isinstance(fault, Unanswered))
 
 
 async def mine_episode(bench: Bench, log: Episode, split: str | None) -> Mined:

@@ -13,7 +13,7 @@ from fama.execution.ray_tasks import ray_tasks
 from fama.mining.bench import opened_bench
 from fama.mining.episode import Mined, try_episode
 from fama.mining.settings import MineSettings
-from fama.mining.source import Refusal, refusal
+from fama.mining.source import Refusal, refusal_line
 from fama.settings import RunSettings
 
 
@@ -54,6 +54,6 @@ def remote_mining(recipe: MineRecipe) -> Iterator[Callable[[MineJob], Awaitable[
             try:
                 return await task(job)
             except WorkerLost as error:
-                return Refusal(refusal(job.episode, str(error)), passing=True)
+                return Refusal(refusal_line(job.episode, str(error)), passing=True)
 
         yield run

@@ -118,7 +118,7 @@ def choose_episodes(source: MiningSource, mine: MineSettings) -> MinedEpisodes:
             continue
         fault = _fault(episode, versions.get(episode.domain)) or (_drawn(episode) if mine.base == "selector" else None)
         if fault is not None:
-            refused.append(refusal(episode, fault))
+            refused.append(refusal_line(episode, fault))
         else:
             (solved if episode.outcome.status == "success" else failed).append(episode)
     if not failed and not solved and not refused:
@@ -143,7 +143,7 @@ class Refusal(NamedTuple):
     passing: bool
 
 
-def refusal(episode: Episode, fault: str) -> str:
+def refusal_line(episode: Episode, fault: str) -> str:
     """Return the line about an episode that cannot be mined."""
     return f"{episode.domain}/{episode.task_id}, trial {episode.trial} ({episode.id}): not mined: {fault}"
 

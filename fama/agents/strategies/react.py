@@ -12,13 +12,14 @@ from fama.episodes.records import Message, ToolSpec
 from fama.models.base import ChatReply
 from fama.text.markup import read_markup
 
+#: A thought ends at the line of its action,
 _TO_ITS_LINE = re.compile(
     r"[>*\s]*thought[*\s]*:((?:(?!\baction[*\s]*:[*`\s]*\{).)*?)\n[>* \t]*action[*\s]*:", re.IGNORECASE | re.DOTALL
 )
-#: A thought ends at its action: on the next line or on its own, or where the call begins without the word.
+#: or at an action on its own line, or where the call begins without the word.
 _THOUGHT = re.compile(
     r"[>*\s]*thought[*\s]*:(.*?)"
-    r"(?=\n[>* \t]*action[*\s]*:|\baction[*\s]*:[*`\s]*(?:json\s*)?\{+\s*[\"']|(?:```\w*\s*)?\{+\s*[\"']|\Z)",
+    r"(?=\baction[*\s]*:[*`\s]*(?:json\s*)?\{+\s*[\"']|(?:```\w*\s*)?\{+\s*[\"']|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 
