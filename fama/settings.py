@@ -15,7 +15,7 @@ Form = Literal["template", "llm", "separate"]
 """Form of a note: computed, asked of a model at the end of the agent's request, or in a prompt of the helper's own."""
 Cadence = Literal["episode", "turn", "change"]
 """Cadence of selection: once per episode, before every decision, or only while a requested change is pending."""
-ReadingMode = Literal["patterns", "meaning"]
+ReadingMode = Literal["patterns", "meaning", "static"]
 """Reading of user turns: by patterns of words, or by meaning."""
 
 
@@ -177,8 +177,8 @@ class HelperSettings(Settings):
     """Options of single helpers, e.g. ``Memory: {k: 6}``; those of ``Memory`` are ``Memory:llm``'s, too, unless it has
     its own."""
     reading: ReadingMode = "meaning"
-    """Reading of what users want, agree to or take back, for template helpers: by ``meaning``, with the small sentence
-    encoder, or by ``patterns`` of English words, which fit the wording they were written on."""
+    """Reading of what users want, agree to or take back, for template helpers: by ``meaning`` (a sentence encoder), by
+    ``static`` vectors of their words (no torch), or by ``patterns``, which fit the wording they were written on."""
     concurrency: Count = 1
     """Helpers of one decision asked at the same time, of those that do not read each other's notes; notes and ledger
     are the same as one after the other."""

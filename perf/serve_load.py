@@ -33,8 +33,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+from fama.settings import ReadingMode
 from perf.loop_overhead import POLICY, TOOLS
 from perf.record import ROOT, conclude, environment, parser, save
 
@@ -173,7 +174,7 @@ def main() -> int:
     args.add_argument("--requests", type=int, default=50_000, help="requests for rate and memory")
     args.add_argument("--pause", type=float, default=0.2, help="seconds of the upstream, for the overhead")
     args.add_argument("--think", type=float, default=0.2, help="mean seconds before a further request, if staggered")
-    args.add_argument("--reading", default="patterns", choices=("meaning", "patterns"), help="of template helpers")
+    args.add_argument("--reading", default="patterns", choices=get_args(ReadingMode), help="of template helpers")
     args.add_argument("--record", action="store_true", help="record the conversations, too")
     wanted = args.parse_args()
     with ExitStack() as stack:

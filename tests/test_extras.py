@@ -22,7 +22,7 @@ from tests.support.serving import ScriptedUpstream, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 LINEAR, ENCODER = (ROOT / "checkpoints" / name for name in ("helpdesk-linear", "helpdesk-encoder"))
-PATTERNS = "helpers.reading=patterns"
+PATTERNS, STATIC = "helpers.reading=patterns", "helpers.reading=static"
 #: Of other extras, each with an error of its own.
 OTHERS = ("ray", "nicegui", "tau2", "litellm", "inspect_ai", "vllm", "duckdb")
 
@@ -41,7 +41,7 @@ def use(python: str, cwd: Path, commands: list[list[str]], blocked: tuple[str, .
     up = ScriptedUpstream()
     port = free_port()
     with plain(up.app) as address:
-        serve = ["serve", "--router", str(LINEAR), "--upstream", f"{address}/v1", "--port", str(port), PATTERNS]
+        serve = ["serve", "--router", str(LINEAR), "--upstream", f"{address}/v1", "--port", str(port), STATIC]
         wanted: dict[str, Any] = {"blocked": blocked, "commands": commands, "checkpoint": str(LINEAR), "serve": serve}
         wanted |= {"messages": LOOKED_UP, "tools": TOOLS}
         script = str(ROOT / "tests/support/core_use.py")
@@ -82,13 +82,14 @@ def _asked(process: "subprocess.Popen[str]", address: str) -> httpx.Response:
 
 
 def test_core_dependencies_run_score_diagnose_mine_advise_and_serve(tmp_path: Path) -> None:
-    arm, plain_arm, by_meaning = (tmp_path / name for name in ("arm", "plain", "by-meaning"))
+    arm, plain_arm, by_words, by_meaning = (tmp_path / name for name in ("arm", "plain", "by-words", "by-meaning"))
     labels = f"[{{failures: {tmp_path}/labels/failures.jsonl, episodes: {arm}}}]"
     train = ["train", f"data.failures={labels}", "losses={outcome: 0, tokens: 0, coverage: 1}"]
     encoder = "pip install 'fama-router[encoder]'"
     expected = [
         (run(arm, PATTERNS, "selector.name=all"), 0, ""),
         (run(plain_arm, PATTERNS, "tasks=1"), 0, ""),
+        (run(by_words, STATIC, "selector.name=all"), 0, ""),
         (["score", str(arm)], 0, ""),
         (["diagnose", str(arm), "--out", f"{tmp_path}/labels"], 0, ""),
         (
@@ -101,7 +102,7 @@ def test_core_dependencies_run_score_diagnose_mine_advise_and_serve(tmp_path: Pa
         (
             run(by_meaning, "selector.name=all"),
             2,
-            f"fama: helpers.reading: meaning needs torch; {encoder}, or set {PATTERNS}",
+            f"fama: helpers.reading: meaning needs torch; {encoder}, or set {STATIC}",
         ),
         (["select", "--router", str(ENCODER), "--episodes", str(arm)], 2, f"fama: fama select needs torch; {encoder}"),
         (

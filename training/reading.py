@@ -1,8 +1,8 @@
-"""``python -m training.reading``: fit the layer that reads user turns by meaning, on sets of sentences.
+"""``python -m training.reading``: fit the layers that read user turns by meaning, on sets of sentences.
 
 A set is a phrase set of the simulated customers, sorted by what the customer does with a phrase, or a file of
 ``training/acts``: sentences of customers in other domains by act, written by a language model.
-``--test`` measures the layer on sets that it was not fitted on: the share of sentences read right, by act, and of
+``--test`` measures the layers on sets that they were not fitted on: the share of sentences read right, by act, and of
 requests for a change matched with their tool, each with a 95 % interval over templates.
 """
 
@@ -11,15 +11,18 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 
-from fama.agents.reading import ACTS, Reader, ReadingLayer, ToolTexts, changes_of, parse_layer, reading_embedder
+from fama.agents.reading.layer import ACTS, ReadingLayer, parse_layer
+from fama.agents.reading.reader import Reader, changes_of
+from fama.agents.reading.sentence_vectors import EncoderVectors, SentenceVectors, ToolTexts, reading_embedder
+from fama.agents.reading.static_vectors import FILE, static_vectors
 from fama.config import read_yaml
 from fama.dialogue.requests import informs, names_change, served_by
 from fama.dialogue.tools import views
@@ -32,13 +35,13 @@ from fama.errors import BadInput
 from fama.files import write_atomically
 from fama.intervals import Interval, clustered_mean
 from fama.randomness import generator
-from fama.selection.router.embedder import Embedder
 from fama.selection.router.encoder import DEFAULT_ENCODER
 
 DASH = "–"
-OUT = Path("fama/agents/reading.json")
+FOLDER = Path("fama/agents/reading")
 ACTS_FOLDER = Path(__file__).with_name("acts")
-#: What the shipped layer is fitted on.
+MODES = ("meaning", "static")
+#: What the shipped layers are fitted on.
 SETS = ("first", "second", "general")
 #: Acts by key; a prefix ends in ``_``. Other answers are fragments, whatever they hold.
 _ACT_OF: Mapping[str, UserAct] = {
@@ -154,7 +157,7 @@ def _versions(template: str, act: UserAct, phrases: Phrases, rng: Random) -> lis
     return [text, *(rng.choice(phrases["lead_in"]).replace("{verb}", text) for _ in range(2))]
 
 
-def fit_layer(sets: Sequence[str], embedder: Embedder) -> str:
+def fit_layer(sets: Sequence[str], vectors: SentenceVectors) -> str:
     """Fit the layer on sentences, each template weighted once; return its JSON, which ``parse_layer`` reads.
 
     Its strength is chosen by the mean recall of the acts when sets, and domains of a set, are left out in five
@@ -163,9 +166,9 @@ def fit_layer(sets: Sequence[str], embedder: Embedder) -> str:
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    reader = Reader(embedder, _blank(embedder))
+    reader = Reader(vectors, _blank(vectors))
     data = [sentence for name in sets for sentence in sentences_of(name)]
-    vectors = np.stack([reader.vector(sentence.text) for sentence in data])
+    said = np.stack([vectors.vector(sentence.text) for sentence in data])
     acts = np.array([sentence.act for sentence in data])
     group = np.array([sentence.set for sentence in data])
     copies = Counter((sentence.set, sentence.template) for sentence in data)
@@ -173,13 +176,13 @@ def fit_layer(sets: Sequence[str], embedder: Embedder) -> str:
 
     def model(strength: float, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> LogisticRegression:
         layer = LogisticRegression(C=strength, max_iter=500, class_weight="balanced")
-        return layer.fit(vectors[rows], acts[rows], sample_weight=weights[rows])
+        return layer.fit(said[rows], acts[rows], sample_weight=weights[rows])
 
     def right(strength: float) -> float:
         predicted = np.empty_like(acts)
         for held in fold.values():
             rows = np.isin(group, held)
-            predicted[rows] = model(strength, ~rows).predict(vectors[rows])
+            predicted[rows] = model(strength, ~rows).predict(said[rows])
         return float(np.mean([np.mean(predicted[acts == act] == act) for act in ACTS]))
 
     names = list(dict.fromkeys(group.tolist()))
@@ -189,7 +192,7 @@ def fit_layer(sets: Sequence[str], embedder: Embedder) -> str:
         fitted = model(strength, np.ones(len(acts), dtype=np.bool_))
     least, margin = _bounds(reader, data)
     value = {
-        "encoder": DEFAULT_ENCODER,
+        "encoder": vectors.name,
         "sets": list(sets),
         "strength": strength,
         "acts": [str(act) for act in fitted.classes_],
@@ -213,8 +216,8 @@ def _bounds(reader: Reader, data: Sequence[Sentence]) -> tuple[float, float]:
     return round(float(np.quantile(own, 0.02)), 3), round(float(np.quantile(leads, 0.1)), 3)
 
 
-def _blank(embedder: Embedder) -> ReadingLayer:
-    return ReadingLayer("", ACTS, np.zeros((len(ACTS), embedder.encoder.size)), np.zeros(len(ACTS)), -1.0, 0.0, "")
+def _blank(vectors: SentenceVectors) -> ReadingLayer:
+    return ReadingLayer("", ACTS, np.zeros((len(ACTS), vectors.size)), np.zeros(len(ACTS)), -1.0, 0.0, "")
 
 
 @lru_cache(maxsize=8)
@@ -240,14 +243,18 @@ def by_patterns(sentence: Sentence) -> tuple[UserAct, str | None]:
     return "ask_change" if sentence.domain not in DOMAINS and names_change(sentence.text) else "other", None
 
 
-def reading_accuracy(name: str, reader: Reader) -> list[str]:
-    """Return the accuracy of both ways of reading on one set, by act, as lines of a Markdown table."""
+def reading_accuracy(name: str, *readers: Reader) -> list[str]:
+    """Return the accuracy of patterns and of readers on one set, by act, as lines of a Markdown table."""
     data = sentences_of(name, seed=1)
+    ways: list[Callable[[Sentence], tuple[UserAct, str | None]]] = [
+        by_patterns,
+        *(partial(_by_meaning, reader=reader) for reader in readers),
+    ]
     lines = []
     for act in (*ACTS, *(["tool"] if any(s.tool for s in data) else [])):
         rows = [s for s in data if (s.tool is not None if act == "tool" else s.act == act)]
         cells = []
-        for read in (by_patterns, lambda s: _by_meaning(s, reader)):
+        for read in ways:
             found = [read(s) for s in rows]
             hits = [
                 float(tool == s.tool if act == "tool" else said == s.act)
@@ -272,28 +279,46 @@ def _by_meaning(sentence: Sentence, reader: Reader) -> tuple[UserAct, str | None
     return read.act, next(iter(read.tools), None)
 
 
+def vectors_of(reading: str, table: Path = FOLDER / FILE) -> SentenceVectors:
+    """Return the vectors that a mode of reading reads: of the encoder, or static ones from the file of their table.
+
+    Raises:
+        BadInput: they are not there.
+    """
+    if reading == "meaning":
+        return EncoderVectors(reading_embedder(DEFAULT_ENCODER))
+    try:
+        return static_vectors(table.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{table}: {error.strerror}; make it with: python -m training.static_table") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit on ``--sets``, and write the layer or measure it on ``--test``; return 2 for bad input, told in one line."""
+    """Fit on ``--sets``, and write the layers or measure them on ``--test``; return 2 for bad input, in one line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reading", nargs="+", default=MODES, choices=MODES, help="modes (default: %(default)s)")
     parser.add_argument("--sets", nargs="+", default=SETS, help="sets to fit on (default: %(default)s)")
     parser.add_argument("--test", nargs="+", default=[], help="sets to measure on; nothing is written then")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the layers (default: %(default)s)")
     args = parser.parse_args(arguments)
     try:
         for name in (*args.sets, *args.test):
             sentences_of(name)
+        vectors = {mode: vectors_of(mode) for mode in args.reading}
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    embedder = reading_embedder(DEFAULT_ENCODER)
-    layer = fit_layer(args.sets, embedder)
+    layers = {mode: fit_layer(args.sets, found) for mode, found in vectors.items()}
     if not args.test:
-        write_atomically(args.out, layer)
-        sys.stdout.write(f"→ {args.out}\n")
+        for mode, layer in layers.items():
+            write_atomically(args.out / f"{mode}.json", layer)
+            sys.stdout.write(f"→ {args.out / f'{mode}.json'}\n")
         return 0
-    table = ["| set | act | n | patterns, % [95 %] | meaning, % [95 %] |", "|---|---|---|---|---|"]
+    readers = {mode: Reader(vectors[mode], parse_layer(layer)) for mode, layer in layers.items()}
+    head = ["set", "act", "n", *(f"{mode}, % [95 %]" for mode in ("patterns", *readers))]
+    table = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name in args.test:
-        table += reading_accuracy(name, Reader(embedder, parse_layer(layer)))
+        table += reading_accuracy(name, *readers.values())
     sys.stdout.write("\n".join(table) + "\n")
     return 0
 

@@ -22,12 +22,12 @@ RETRY = "again with the same arguments"
 
 def scripts(split: str, tasks: int, trials: int) -> dict[str, list[Action]]:
     """Return the reference actions of each conversation by the customer's first words."""
-    known = {}
+    known: dict[str, list[Action]] = {}
     for task_id in Helpdesk().task_ids("shop", split)[:tasks]:
         for trial in range(trials):
             seed = derive_seed(0, "environment", "helpdesk", "shop", task_id, trial)
             first = asyncio.run(Helpdesk().environment("shop", task_id).reset(seed))
-            known[first.content] = gold_actions("shop", task_id)
+            known[first.content or ""] = gold_actions("shop", task_id)
     return known
 
 

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ from fama.episodes.store import EPISODES, read_episodes
 from fama.errors import BadInput, FamaError
 from fama.helpers.base import TEMPLATE_TEXTS
 from fama.provenance import git_commit
-from fama.settings import HelperSettings
+from fama.settings import HelperSettings, ReadingMode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the random decisions (default: %(default)s)")
     parser.add_argument(
         "--reading",
-        choices=("meaning", "patterns"),
+        choices=get_args(ReadingMode),
         default="meaning",
         help="how helpers read user turns (default: %(default)s)",
     )

@@ -9,7 +9,7 @@ from eval.logged_notes.judgement import Judgement, judge
 from eval.logged_notes.note_statements import read_note
 from eval.logged_notes.pending_actions import Standing, standing
 from fama.agents.injection import collect_notes
-from fama.agents.reading import Reader
+from fama.agents.reading.reader import Reader, shipped_reader
 from fama.diagnosis.diagnose import diagnose_episode
 from fama.diagnosis.mitigation import minimal_cover
 from fama.diagnosis.taxonomy import Taxonomy
@@ -81,7 +81,7 @@ class Choosers:
             if name in loaded:
                 raise BadInput(f"{folder}: another router's folder has this name, too; rename one of them")
             loaded[name] = _router(folder, pool)
-        return cls(pool, loaded, Reader.shipped() if settings.reading == "meaning" else None)
+        return cls(pool, loaded, shipped_reader(settings.reading))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from fama.advising.conversation import Conversation, read_conversation
 from fama.advising.note_refusals import NoteRefusals
 from fama.advising.session import Session, Sessions
 from fama.agents.preparation import Preparation, Prepared
-from fama.agents.reading import Reader
+from fama.agents.reading.reader import Reader, shipped_reader
 from fama.agents.strategies.base import Placement
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Decision, LedgerRow
@@ -123,7 +123,7 @@ class Advisor:
                 self._helpers, self._model, seed=seed, request=lambda state: _REQUEST.get(), cadence=cadence
             )
             self._selector = selector_of(router, context, price, options or {})
-            self._reader = Reader.shipped() if pool.reading == "meaning" and self._helpers else None
+            self._reader = shipped_reader(pool.reading) if self._helpers else None
             self._is_quick = self._model is None and is_quick(router, self._selector, self._helpers)
         except BaseException:
             self.close()
@@ -245,7 +245,7 @@ class Advisor:
             else:
                 state = self._state(conversation, known)
                 if self._reader is not None:
-                    away, reading = here and not self._reader.has_read(state), _read(self._reader, state)
+                    away, reading = here and not self._reader.is_quick(state), _read(self._reader, state)
                     state = await (asyncio.wrap_future(self._thread.submit(reading)) if away else reading)
                 prepared = await preparation.prepare(state, len(conversation.history))
         except BaseException as error:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fama.agents.reading import Reader
+from fama.agents.reading.reader import Reader
 from fama.envs.base import Environment
 from fama.episodes.keys import EpisodeKey
 from fama.episodes.records import Message

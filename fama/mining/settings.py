@@ -63,8 +63,9 @@ class MineSettings(Settings):
 
     failures: int | None = Field(default=None, ge=0)
     """Failed episodes to mine at most, drawn at random; None mines all, in the order of the file."""
-    solved: int = Field(default=10, ge=0)
-    """Solved episodes, drawn at random, at which every single note is tried: which of them break what worked."""
+    solved: int | None = Field(default=10, ge=0)
+    """Solved episodes, drawn at random, at which every single note is tried: which of them break what worked; None
+    takes all."""
     tasks: tuple[TaskId, ...] | None = None
     """Only episodes of these tasks."""
     seed: int = 0

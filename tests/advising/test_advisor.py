@@ -210,7 +210,7 @@ class Noting:
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
 
-    def has_read(self, state: VisibleState) -> bool:
+    def is_quick(self, state: VisibleState) -> bool:
         return bool(self.threads)
 
     def steps(self, state: VisibleState) -> Iterator[None]:
@@ -282,7 +282,7 @@ def advisor_probabilities(router: Path) -> dict[str, float]:
 class EndlessReader:
     """Reads a turn that says ``endless`` sentence by sentence for ever."""
 
-    def has_read(self, state: VisibleState) -> bool:
+    def is_quick(self, state: VisibleState) -> bool:
         return False
 
     def steps(self, state: VisibleState) -> Iterator[None]:

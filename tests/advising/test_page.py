@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from fama.agents.reading import Reader
+from fama.agents.reading import reader
 from tests.support.fake_endpoint import Endpoint, said
 from tests.support.foreign_logs import SAID, write_lines
 from tests.support.order_requests import AGREED, TOOLS
@@ -29,7 +29,7 @@ def test_every_block_of_the_page_runs(
 
     monkeypatch.setattr(openai, "OpenAI", Client)
     if reading == "patterns":  # without the sentence encoder, which takes seconds to load
-        monkeypatch.setattr(Reader, "shipped", lambda: None)
+        monkeypatch.setattr(reader, "_shipped", lambda mode: None)
     for folder in ("checkpoints", "results"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     write_lines(tmp_path / "logs/mine.jsonl", [{"messages": SAID, "success": False}])

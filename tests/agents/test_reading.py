@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fama.agents.reading import ACTS, Reader, ReadingLayer, changes_of, parse_layer, shipped_layer
+from fama.agents.reading.layer import ACTS, ReadingLayer, parse_layer, shipped_layer
+from fama.agents.reading.reader import Reader, changes_of, shipped_reader
+from fama.agents.reading.sentence_vectors import EncoderVectors
 from fama.cli import main
 from fama.dialogue.calls import calls
 from fama.dialogue.objects import listed_rows, named_words
@@ -17,6 +19,7 @@ from fama.dialogue.turns import correction_at, last_correction, turn_accepts, tu
 from fama.episodes.state import SentenceReading, TurnReading, VisibleState
 from fama.episodes.store import read_episodes
 from fama.errors import BadInput
+from fama.selection.router.embedder import Embedder
 from tests.support.note_states import Chat, tool
 
 TOOLS = (
@@ -30,7 +33,14 @@ TOOLS = (
 
 @pytest.fixture(scope="module")
 def reader() -> Reader:
-    return Reader.shipped()
+    found = shipped_reader("meaning")
+    assert found is not None
+    return found
+
+
+def encoder_of(reader: Reader) -> Embedder:
+    assert isinstance(reader.vectors, EncoderVectors)
+    return reader.vectors.embedder
 
 
 def read(reader: Reader, chat: Chat) -> VisibleState:
@@ -131,8 +141,9 @@ def test_a_reading_decides_alone_where_there_is_one() -> None:
 def test_reading_again_gives_the_same_and_costs_no_encoding(reader: Reader) -> None:
     state = chat("I need to cancel the booking").state()
     first = reader.read(state)
-    encoded = reader.embedder.encoded
-    assert reader.read(state) == first and reader.embedder.encoded == encoded
+    embedder = encoder_of(reader)
+    encoded = embedder.encoded
+    assert reader.read(state) == first and embedder.encoded == encoded
     assert reader.read(chat("").state()) == (TurnReading(0, ()),)
 
 
@@ -167,7 +178,7 @@ def test_probabilities_by_hand() -> None:
     ],
 )
 def test_a_damaged_layer_is_refused(change: dict[str, object], reason: str) -> None:
-    layer = shipped_layer()
+    layer = shipped_layer("meaning")
     value = {
         "encoder": "e",
         "acts": list(layer.acts),
@@ -177,7 +188,7 @@ def test_a_damaged_layer_is_refused(change: dict[str, object], reason: str) -> N
         "margin": 0.1,
     }
     assert parse_layer(json.dumps(value)).least == 0.1
-    with pytest.raises(BadInput, match=rf"reading.json: .*{reason}.*; make it again with"):
+    with pytest.raises(BadInput, match=rf"layer: .*{reason}.*; make it again with"):
         parse_layer(json.dumps(value | change))
 
 
@@ -186,7 +197,7 @@ def test_a_run_reads_by_meaning_and_says_so(tmp_path: Path) -> None:
     assert main([*run, "helpers.reading=meaning", "--out", str(tmp_path / "a")]) == 0
     assert main([*run, "helpers.reading=patterns", "--out", str(tmp_path / "b")]) == 0
     a, b = (next(iter(read_episodes(tmp_path / name))) for name in "ab")
-    assert a.prompt_hashes["reading"] == shipped_layer().digest and "reading" not in b.prompt_hashes
+    assert a.prompt_hashes["reading"] == shipped_layer("meaning").digest and "reading" not in b.prompt_hashes
     assert a.config_hash != b.config_hash
 
 
@@ -195,9 +206,10 @@ def test_a_turn_is_read_in_steps_of_sentences(reader: Reader) -> None:
         "Cancel my trip to Oslo. Is breakfast served? Thanks a lot for looking.", "Which one?", "Both."
     ).state()
     assert len(list(reader.steps(state))) == 4
-    encoded = reader.embedder.encoded
-    assert not reader.has_read(state)
+    embedder = encoder_of(reader)
+    encoded = embedder.encoded
+    assert not reader.is_quick(state)
     readings = reader.read(state)
-    assert reader.has_read(state) and not reader.has_read(chat("Cancel my trip to Rome.").state())
-    assert [len(turn.sentences) for turn in readings] == [3, 1] and reader.embedder.encoded == encoded
+    assert reader.is_quick(state) and not reader.is_quick(chat("Cancel my trip to Rome.").state())
+    assert [len(turn.sentences) for turn in readings] == [3, 1] and embedder.encoded == encoded
     assert not list(reader.steps(state)), "what was read once is in memory"

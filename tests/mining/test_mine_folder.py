@@ -341,6 +341,8 @@ async def test_mined_episodes_stand_for_those_they_were_drawn_from(tmp_path: Pat
         first = [f"p{number}" for number in range(0, 80, 2)]
         await mined(folder, tmp_path / "out", tasks=first, solved=4, failures=2)
         records = (await mined(folder, tmp_path / "out", tasks=first, solved=6, failures=None)).records
+        whole = (await mined(folder, tmp_path / "all", tasks=first, solved=None, failures=1)).records
+        assert [one.kind for one in whole] == ["failed"] + ["solved"] * 36
         episodes = {one.id: one for path in (folder, tmp_path / "out") for one in read_episodes(path)}
     assert {(one.kind, one.eligible) for one in records} == {("failed", 4), ("solved", 36)}
     assert len(records) == 10

@@ -27,7 +27,7 @@ from eval.readings.fitted.stored_comparisons import FittedComparisons, Part, tab
 from eval.readings.reader_answers import Reading
 from eval.readings.readings import PARTS, final
 from eval.readings.readings import ReadingsPart as Half
-from fama.agents.reading import reading_embedder
+from fama.agents.reading.sentence_vectors import reading_embedder
 from fama.diagnosis.taxonomy import Taxonomy
 from fama.episodes.records import Episode
 from fama.errors import optional_libraries

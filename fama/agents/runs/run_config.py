@@ -97,11 +97,11 @@ def as_told_in(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str
 
 def with_reading(prompts: Mapping[str, str], helpers: HelperSettings) -> dict[str, str]:
     """Return the hashes of what decides the notes of an episode: prompts, and the layer that reads by meaning."""
-    if helpers.reading != "meaning" or not helpers.pool:
+    if helpers.reading == "patterns" or not helpers.pool:
         return dict(prompts)
-    from fama.agents.reading import shipped_layer
+    from fama.agents.reading.layer import shipped_layer
 
-    return {**prompts, "reading": shipped_layer().digest}
+    return {**prompts, "reading": shipped_layer(helpers.reading).digest}
 
 
 def _asks(settings: ExperimentSettings) -> bool:

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from fama.agents.agent_request import demonstrations_of, requester
-from fama.agents.reading import Reader
+from fama.agents.reading.reader import Reader, shipped_reader
 from fama.agents.runs.plan import Planned
 from fama.agents.runs.run_config import with_reading
 from fama.agents.setup import EpisodeSetup
@@ -42,7 +42,6 @@ class Stage:
             domain: demonstrations_of(self.settings, self.worlds, domain) for domain in domains_of(self.settings.domain)
         }
         self._selectors: dict[str, AnySelector] = {}
-        self._by_meaning = self.settings.helpers.reading == "meaning" and bool(self.context.helpers)
 
     @cached_property
     def reader(self) -> Reader | None:
@@ -51,7 +50,7 @@ class Stage:
         Raises:
             BadInput: its encoder is not installed.
         """
-        return Reader.shipped() if self._by_meaning else None
+        return shipped_reader(self.settings.helpers.reading) if self.context.helpers else None
 
     def setup(self, id_: str, planned: Planned, budget: Budget) -> EpisodeSetup:
         """Set up one episode with seeds that do not depend on the arm, so that arms are paired."""
