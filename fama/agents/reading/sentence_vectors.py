@@ -18,7 +18,7 @@ class ToolTexts(NamedTuple):
 
 
 class SentenceVectors(Protocol):
-    """Vectors that a layer reads: ``name`` is stored with it. ``quick``: a new sentence costs well under a millisecond."""
+    """Vectors that a layer reads: ``name`` is stored with it. ``quick``: a new sentence costs under a millisecond."""
 
     name: str
     size: int
