@@ -96,3 +96,13 @@ def read_labels(paths: Sequence[Path], taxonomy: Taxonomy, crosswalk: Crosswalk)
     if len(named) < 2:
         raise BadInput(f"{paths[0]}: one annotator alone agrees with nobody; give the files of at least two")
     return named
+
+
+def guess_counts(labels: Labels) -> dict[str, int]:
+    """Return how many labels of each annotator are guesses: no detector found a cause."""
+    return {rater: sum(one.unexplained for one in rows.values()) for rater, rows in labels.items()}
+
+
+def without_guesses(labels: Labels) -> dict[str, dict[str, Failure]]:
+    """Return the labels that are no guesses."""
+    return {rater: {unit: one for unit, one in rows.items() if not one.unexplained} for rater, rows in labels.items()}

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="FILE", help="one of the files: precision, recall and F1 of the others against it"
     )
+    parser.add_argument(
+        "--without-guesses", action="store_true", help="leave out labels of failures that no detector explains"
+    )
     parser.add_argument("--on", choices=("primary", "categories"), help="what F1 is of (default primary)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="resamples of tasks per interval")
@@ -33,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Read the labels, bring them under one taxonomy, print agreement by category and by pair."""
     from eval.annotation.agreement import agreement
-    from eval.annotation.labels import label_file, load_scheme, read_labels
+    from eval.annotation.labels import guess_counts, label_file, load_scheme, read_labels, without_guesses
+    from eval.commands.footnotes import guessed_labels
+    from fama.commands.terminal import console, print_note
 
     if args.bootstrap < 100:
         raise BadInput(f"--bootstrap {args.bootstrap}: intervals need at least 100 resamples")
@@ -47,13 +52,19 @@ def main(args: argparse.Namespace) -> int:
         args.reference = given.get(label_file(Path(args.reference)), Path(args.reference))
         paths = list(dict.fromkeys([*paths, args.reference]))
     labels = read_labels(paths, taxonomy, crosswalk)
+    guesses = guess_counts(labels)
+    if args.without_guesses:
+        labels = without_guesses(labels)
     found = agreement(labels, taxonomy.codes, draws=args.bootstrap)
     scored = _scored(args, labels, taxonomy.codes) if args.reference else []
     if args.json:
         rows = {"against": [one.model_dump() for one in scored]} if args.reference else {}
-        sys.stdout.write(json.dumps({**found.model_dump(), **rows}, indent=2) + "\n")
+        told = {**found.model_dump(), "guesses": guesses, **rows}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
         _show(found)
+        for line in guessed_labels(guesses, args.without_guesses):
+            print_note(console(), line)
         for one in scored:
             _show_against(one, args.on)
     return 0

@@ -22,19 +22,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--taxonomy", metavar="FILE", help="a taxonomy of your own (YAML)")
     parser.add_argument("--crosswalk", metavar="FILE", help="a crosswalk of your own (YAML)")
+    parser.add_argument(
+        "--without-guesses", action="store_true", help="leave out labels of failures that no detector explains"
+    )
     parser.add_argument("--show", type=int, default=10, metavar="N", help="print the N least sure disagreements")
 
 
 def main(args: argparse.Namespace) -> int:
     """Combine, write, and print how each annotator fares against the consensus."""
     from eval.annotation.consensus import combine
-    from eval.annotation.labels import load_scheme, read_labels
+    from eval.annotation.labels import guess_counts, load_scheme, read_labels, without_guesses
+    from eval.commands.footnotes import guessed_labels
+    from fama.commands.terminal import console, print_note
     from fama.episodes.store import write_failures
 
     out = Path(args.out)
     _check_replaced(out)
     taxonomy, crosswalk = load_scheme(args.taxonomy, args.crosswalk)
     labels = read_labels([Path(name) for name in args.files], taxonomy, crosswalk)
+    guesses = guess_counts(labels)
+    if args.without_guesses:
+        labels = without_guesses(labels)
     found = combine(labels, taxonomy.codes, taxonomy.version, args.method)
     if not found.labels:
         raise BadInput(f"{' and '.join(labels)} label no failure in common; were they given the same episodes?")
@@ -42,6 +50,8 @@ def main(args: argparse.Namespace) -> int:
     write_failures(out, found.labels)
     write_failures(out / DISPUTED, found.disputed)
     _show(found, args.show)
+    for line in guessed_labels(guesses, args.without_guesses):
+        print_note(console(), line)
     sys.stdout.write(f"→ {out / 'failures.jsonl'} ({len(found.labels)} labels)\n")
     disputed = out / DISPUTED
     sys.stdout.write(f"→ {disputed} ({len(found.disputed)}; for a human: fama annotate EPISODES --only {disputed})\n")

@@ -1,6 +1,6 @@
 """Footnotes of tables: what a row leaves out, and why a value is unknown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from eval.metrics.formats import DASH
 from eval.metrics.measures import Measures
@@ -23,6 +23,16 @@ def unknown_cost(rows: Iterable[Measures], reason: str) -> list[str]:
         *(["seconds"] if any(row.episode_seconds.value is None for row in scored) else []),
     ]
     return [f"{DASH}: {reason} ({', '.join(told)})"] if told else []
+
+
+def guessed_labels(guesses: Mapping[str, int], without: bool) -> list[str]:
+    """Return a line for each annotator of whose labels some are guesses, and whether they were left out."""
+    what = "left out" if without else "counted as labels; --without-guesses leaves them out"
+    return [
+        f"{_counted(count, 'label')} of {rater} guessed, since no detector found a cause: {what}"
+        for rater, count in guesses.items()
+        if count
+    ]
 
 
 def _counted(number: int, word: str) -> str:

@@ -13,7 +13,7 @@ from eval.annotation.labels import read_labels
 from fama.cli import main
 from fama.diagnosis.crosswalk import load_crosswalk
 from fama.diagnosis.taxonomy import load_taxonomy
-from fama.episodes.records import Failure
+from fama.episodes.records import UNEXPLAINED, Failure
 from fama.episodes.store import write_failures
 from fama.errors import BadInput
 from tests.support.label_builders import CODES, label
@@ -198,6 +198,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "Krippendorff α" in shown and "a against b, 40 failures" in shown and "±3 100" in shown
     assert main(["agree", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--json", "--bootstrap", "200"]) == 0
     assert json.loads(capsys.readouterr().out)["raters"] == ["a", "b"]
+
+
+def test_labels_that_are_guesses_are_counted_and_can_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of eight common failures the second annotator guesses at three; the other five agree."""
+    files = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
+    write_failures(Path(files[0]), [label(i, "CM") for i in range(8)])
+    guess = {"rationale": UNEXPLAINED, "categories": ("DCV",), "primary": ("DCV",)}
+    theirs = [label(i, "CM", labeller="b") for i in range(8)]
+    write_failures(Path(files[1]), [one.model_copy(update=guess) if i < 3 else one for i, one in enumerate(theirs)])
+    agree = ["agree", *files, "--bootstrap", "100"]
+    told = {}
+    for words in ([], ["--without-guesses"]):
+        assert main([*agree, "--json", *words]) == 0
+        found = json.loads(capsys.readouterr().out)
+        primary = next(one for one in found["variables"] if one["name"] == "primary")
+        told[bool(words)] = (found["guesses"], found["units"], primary["observed"]["value"])
+    assert told == {False: ({"a": 0, "b": 3}, 8, 5 / 8), True: ({"a": 0, "b": 3}, 5, 1.0)}
+    assert main(agree) == 0
+    assert "3 labels of b guessed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

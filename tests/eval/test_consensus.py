@@ -7,7 +7,7 @@ import pytest
 
 from eval.annotation.consensus import Method, combine
 from fama.cli import main
-from fama.episodes.records import Evidence, Failure
+from fama.episodes.records import UNEXPLAINED, Evidence, Failure
 from fama.episodes.store import read_failures, write_failures
 from tests.support.label_builders import CODES, label
 
@@ -86,6 +86,23 @@ def test_none_of_the_categories_is_an_answer() -> None:
     found = combine({name: {"e0": label(0, labeller=name)} for name in "ab"}, CODES, VERSION).labels[0]
     assert found.fits_none and found.is_complete
     assert (found.categories, found.primary, found.confidence) == ((), (), 1.0)
+
+
+def test_guesses_are_left_out_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two annotators guess DCV for e0, a third says CM: with guesses DCV wins, without them e0 has one label."""
+    guess = {"rationale": UNEXPLAINED}
+    for name in "abc":
+        first = label(0, "CM" if name == "c" else "DCV", labeller=name)
+        rows = [first if name == "c" else first.model_copy(update=guess), label(1, "CM", labeller=name)]
+        write_failures(tmp_path / f"{name}.jsonl", rows)
+    words = ["combine", *(str(tmp_path / f"{name}.jsonl") for name in "abc"), "--method", "majority", "--out"]
+    assert main([*words, str(tmp_path / "with")]) == 0
+    assert "1 label of a guessed, since no detector found a cause: counted as labels" in capsys.readouterr().out
+    assert {one.episode_id: one.primary for one in read_failures(tmp_path / "with")} == {"e0": ("DCV",), "e1": ("CM",)}
+    assert main([*words, str(tmp_path / "without"), "--without-guesses"]) == 0
+    told = capsys.readouterr().out
+    assert "1 label of b guessed, since no detector found a cause: left out" in told and "1 more have one" in told
+    assert [one.episode_id for one in read_failures(tmp_path / "without")] == ["e1"]
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
